@@ -17,13 +17,14 @@ from bench.stats import median
 
 _ROUNDS: Final = 7
 _DELTAS: Final = 100
+_ON: Final = '[admin]\nlisten = "off"\n[accounts]\nenabled = true\n'
 #: Name -> lines of the configuration, after those of its section [server].
 _CASES: Final = {
     "without accounts": "",
-    "rows and journal": "[accounts]\nenabled = true\n",
-    "and a budget": '[accounts]\nenabled = true\n[[accounts.budgets]]\nname = "all"\napplies_to = { each = "key" }\n'
+    "rows and journal": _ON,
+    "and a budget": f'{_ON}[[accounts.budgets]]\nname = "all"\napplies_to = {{ each = "key" }}\n'
     'limit = "1000000"\nwindow = "month"\n',
-    "and a limit": '[accounts]\nenabled = true\n[[accounts.budgets]]\nname = "all"\napplies_to = { each = "key" }\n'
+    "and a limit": f'{_ON}[[accounts.budgets]]\nname = "all"\napplies_to = {{ each = "key" }}\n'
     'limit = "1000000"\nwindow = "month"\n[[accounts.limits]]\nname = "all"\napplies_to = { each = "key" }\n'
     "rpm = 100000000\n",
 }

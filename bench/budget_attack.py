@@ -91,7 +91,7 @@ def run(requests: int, at_once: int, workers: int, limit: Decimal) -> list[str]:
         config = folder / "gateway" / "config.toml"
         more = (
             f'workers = {workers}\nstate_dir = "{state}"\n[limits]\nrequests = {2 * at_once}\nqueue = {2 * at_once}\n'
-            "[accounts]\nenabled = true"
+            '[admin]\nlisten = "off"\n[accounts]\nenabled = true'
         )
 
         def modelmux(*arguments: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelmux.config import Config, ConfigError, build_routes
+from modelmux.config.admin_check import admin_tokens
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.restart import restart_needed
 from modelmux.config.streaming import build_stream_modes
@@ -42,6 +43,7 @@ from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.loop_lag import LoopLag
 from modelmux.server.refused import RefusedRequests
 from modelmux.server.responses import Receive, Scope, Send
+from modelmux.server.running_requests import RunningRequests
 from modelmux.server.served import served_surfaces
 from modelmux.store.directory.managed import ManagedAccounts
 from modelmux.store.directory.open_directory import open_feed
@@ -120,11 +122,12 @@ class Gateway:
         self.metering = Metering(config, self._environment, runtime, self._log)
         self.metrics.read_ledger = self.metering.counts
         on_problem = log_directory_problems(self._log)
-        self._directory = open_feed(config, self._environment, runtime, on_problem)
-        self._managed = ManagedAccounts(self._directory, self._environment, runtime, on_problem, writes=manages_keys)
+        self._running = RunningRequests()
+        self.directory = open_feed(config, self._environment, runtime, on_problem, self._running.end_revoked)
+        self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
         self._tracing = Tracing(self._environment, runtime)
         self.metrics.read_span_drops = lambda: self._tracing.dropped
-        self._limits = RateLimits(self._directory, self._state.counters, worker, config.server.workers, runtime)
+        self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
@@ -207,10 +210,11 @@ class Gateway:
                 fetcher = Fetcher(fetch_settings(config), ssl_context=self._tls)
         except ValueError as error:
             raise ConfigError([f"fetch: {error}"]) from None
-        redact = redaction_of(key.reveal() for key in config.server.api_keys)
+        redact = redaction_of([*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)])
         services = self._services(config, tokens, fetcher, redact)
         pages = page_routes(self.metrics, self.readiness)
-        served = served_surfaces(services, pages, self.readiness, config.server.max_body_bytes, self.body_memory)
+        max_bytes = config.server.max_body_bytes
+        served = served_surfaces(services, pages, self.readiness, max_bytes, self.body_memory, self._running)
         application = Application(served, self._options(config, redact))
         origins = read_origins(config.server.cors_origins)
         outermost = Cors(application, origins) if origins else application
@@ -227,20 +231,15 @@ class Gateway:
         if self._logs_warnings:
             self._log_warnings(config, built.routes)
 
-    @property
-    def has_keys(self) -> bool:
-        """Whether there are virtual keys."""
-        return self._directory is not None and bool(self._directory.current.keys)
-
     def apply_accounts(self) -> None:
         """Write what the configuration manages now, where there is no event loop. :raises ConfigError:"""
         self._managed.apply_now(self._current.config)
 
     def _options(self, config: Config, redact: Callable[[str], str]) -> ServerOptions:
-        keys = ApiKeys(key.reveal() for key in config.server.api_keys)
+        keys = ApiKeys.of(config)
         return ServerOptions(
             keys=keys,
-            account_keys=account_keys(config, keys, self._directory, self._environment, self._runtime, self._host),
+            account_keys=account_keys(config, keys, self.directory, self._environment, self._runtime, self._host),
             log=self._log,
             keyless_vertex_paths=config.server.keyless_vertex_paths,
             new_request_id=lambda: f"req_{self._runtime.new_id(24)}",
@@ -281,7 +280,7 @@ class Gateway:
         self, config: Config, tokens: TokenSource, fetcher: Fetcher, redact: Callable[[str], str]
     ) -> Services:
         runtime, streaming = self._runtime, config.streaming
-        meters = self.metering.meters(config, redact, lambda: seal_keys(config, self._state)[0], self._directory)
+        meters = self.metering.meters(config, redact, lambda: seal_keys(config, self._state)[0], self.directory)
         limits, gates = self._limits.gates(config)
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
@@ -336,8 +335,8 @@ class Gateway:
         """Watch event loop and keys, and fetch the first token in the background: no request should pay for it."""
         await self._managed.apply_first(self._current.config)
         self.readiness.loop_lag.start()
-        if self._directory is not None:
-            self._directory.watch()
+        if self.directory is not None:
+            self.directory.watch()
         self._tracing.start()
         self.metering.start(self._upstream, is_first=self._worker == 1)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
@@ -355,8 +354,8 @@ class Gateway:
         await self.responses.store.aclose()
         await self.metering.aclose()
         await self._tracing.aclose()
-        if self._directory is not None:
-            await self._directory.aclose()
+        if self.directory is not None:
+            await self.directory.aclose()
 
     async def _end_warming(self) -> None:
         if self._warming is not None:

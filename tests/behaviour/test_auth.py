@@ -120,3 +120,32 @@ def test_a_public_address_needs_keys(host: str, settings: dict[str, Any], refuse
         check_exposure(config)
     assert "api_keys" in (caught.value.hint or "")
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("admin", "refused"),
+    [
+        ({}, False),
+        ({"listen": "localhost:1"}, False),
+        ({"listen": "off"}, False),
+        ({"listen": "0.0.0.0:3001"}, True),
+        ({"listen": "[::]:3001"}, True),
+        ({"listen": "admin.internal:3001"}, True),
+        ({"listen": "0.0.0.0:3001", "token": "token-of-the-owner"}, False),
+    ],
+)
+def test_a_public_address_of_the_admin_api_needs_a_token(admin: dict[str, Any], refused: bool) -> None:
+    settings = {"allow_unauthenticated": True}  # is about models
+    config = Config.from_dict({"server": settings, "accounts": {"enabled": True}, "admin": admin})
+    if not refused:
+        check_exposure(config)
+        return
+    with pytest.raises(ConfigError, match=r"admin\.token is not set") as caught:
+        check_exposure(config)
+    assert "MODELMUX_ADMIN_TOKEN" in (caught.value.hint or "")
+    check_exposure(Config.from_dict({"server": settings, "accounts": {"enabled": False}, "admin": admin}))
+
+
+def test_weak_tokens_of_the_admin_api_are_refused_at_a_start() -> None:
+    with pytest.raises(ConfigError, match=r"admin\.token: it is a well-known example"):
+        check_exposure(Config.from_dict({"accounts": {"enabled": True}, "admin": {"token": "changeme"}}))

@@ -52,7 +52,7 @@ class World:
 
     async def change(self, edit: Callable[[Directory], Edit]) -> None:
         await self.store.change(edit, Author("test", "cli"), int(NOW * 1e6))
-        await self.app._directory.refresh()  # type: ignore[union-attr]
+        await self.app.directory.refresh()  # type: ignore[union-attr]
 
     async def begin(self, limit: int, **fields: Any) -> None:
         text, secret = self.issuer.secret("key_a")

@@ -100,7 +100,7 @@ async def test_a_key_of_one_api_may_use_no_other(surface: Surface, tmp_path: Pat
     assert f"may not use the API '{own}'" in response.body.decode()
     assert not world.upstream.calls
     await world.change(lambda d: save_key(d, replace(d.keys["key_a"], apis=(own,))))
-    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.app.directory.refresh()  # type: ignore[union-attr]
     assert (await call(surface, world.app, secret)).status != 403
     await world.end()
 
@@ -194,7 +194,7 @@ async def test_a_new_key_works_at_once_and_a_revoked_one_soon_not_any_more(tmp_p
     assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401
     await world.change(lambda d: revoke_key(d, "key_a", 1))
     async with asyncio.timeout(10):  # the bound of one second is that of the feed's interval, see its tests
-        while world.app._directory.current.keys["key_a"].status == "active":  # type: ignore[union-attr]  # noqa: ASYNC110
+        while world.app.directory.current.keys["key_a"].status == "active":  # type: ignore[union-attr]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
     await world.end()
@@ -203,7 +203,7 @@ async def test_a_new_key_works_at_once_and_a_revoked_one_soon_not_any_more(tmp_p
 async def test_a_key_that_was_revoked_while_nothing_ran_is_refused_by_the_first_request(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply())
     headers = {"authorization": f"Bearer {await world.new_key()}"}
-    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.app.directory.refresh()  # type: ignore[union-attr]
     await world.change(lambda d: revoke_key(d, "key_a", 1))
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
     await world.end()
@@ -214,7 +214,7 @@ async def test_changes_are_followed_from_the_start_on(tmp_path: Path) -> None:
     await world.app.startup()
     await world.new_key()
     async with asyncio.timeout(10):
-        while not world.app._directory.current.keys:  # type: ignore[union-attr]  # noqa: ASYNC110
+        while not world.app.directory.current.keys:  # type: ignore[union-attr]  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await world.end()
 
@@ -236,7 +236,7 @@ async def test_lines_of_refused_requests_name_the_key(tmp_path: Path, monkeypatc
     headers = {"authorization": f"Bearer {await world.new_key(models=('nothing',))}"}
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 403
     await world.change(lambda d: revoke_key(d, "key_a", 1))
-    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.app.directory.refresh()  # type: ignore[union-attr]
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 401
     assert (await request(world.app, "POST", "/v1/chat/completions", ask())).status == 401
     assert [(refusal.code, refusal.key) for refusal in noted] == [
@@ -270,7 +270,7 @@ async def test_a_known_key_is_served_while_the_store_fails(tmp_path: Path, monke
     async def fail(_: Directory) -> Directory:
         raise StoreFailed("locked")
 
-    monkeypatch.setattr(world.app._directory._store, "read", fail)  # type: ignore[union-attr]
+    monkeypatch.setattr(world.app.directory._store, "read", fail)  # type: ignore[union-attr]
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200
     unknown, _ = world.issuer.secret("key_b")
     response = await request(world.app, "POST", "/v1/chat/completions", ask(), {"x-api-key": unknown})
@@ -284,7 +284,7 @@ async def test_a_host_that_only_a_page_would_name_is_served_once_there_are_keys(
     sent = {"host": "gateway.example.com"}
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 421
     sent["x-api-key"] = await world.new_key()
-    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.app.directory.refresh()  # type: ignore[union-attr]
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), sent)).status == 200
     await world.end()
 
@@ -297,7 +297,7 @@ def lose(database: Path) -> None:
 async def test_a_gateway_that_lost_its_database_serves_nobody(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply())
     headers = {"authorization": f"Bearer {await world.new_key()}"}
-    await world.app._directory.refresh()  # type: ignore[union-attr]
+    await world.app.directory.refresh()  # type: ignore[union-attr]
     await world.store.aclose()
     lose(world.path)
     with pytest.raises(ConfigError, match=r"accounts\.db has no keys, but it had some"):

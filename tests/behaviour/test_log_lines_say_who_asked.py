@@ -52,7 +52,7 @@ async def test_a_virtual_key_comes_with_its_team_and_person_and_the_row_has_the_
     key = Key(id="key_a", name="laptop", team="team_b", person="usr_a")
     await store.change(lambda d: save_key(d, key, secret), author, int(NOW * 1e6))
     await store.aclose()
-    await subject.app._directory.refresh()  # type: ignore[union-attr]
+    await subject.app.directory.refresh()  # type: ignore[union-attr]
 
     line = await line_of(subject, [(b"authorization", f"Bearer {text}".encode()), PARENT])
     assert {name: line.get(name) for name in ("key", "team", "person", "trace_id")} == {

@@ -79,7 +79,7 @@ class World:
 
     async def change(self, edit: Callable[[Directory], Edit]) -> None:
         await self.store.change(edit, Author("test", "cli"), int(NOW * 1e6))
-        await self.app._directory.refresh()  # type: ignore[union-attr]
+        await self.app.directory.refresh()  # type: ignore[union-attr]
 
     async def begin(
         self, key: Rates | None = None, team: Rates | None = None, person: Rates | None = None, **limit: Any
@@ -340,7 +340,7 @@ async def test_a_limit_that_changes_applies_to_what_counts_already(make: Callabl
     await world.begin(Rates(rpm=5))
     for _ in range(3):
         await world.ask()
-    record = world.app._directory.current.keys["key_a"]  # type: ignore[union-attr]
+    record = world.app.directory.current.keys["key_a"]  # type: ignore[union-attr]
     for limit, status in ((3, 429), (4, 200)):
         changed = replace(record, limits=Rates(rpm=limit))
         await world.change(lambda d, changed=changed: save_key(d, changed))  # type: ignore[misc]

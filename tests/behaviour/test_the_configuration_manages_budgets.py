@@ -39,8 +39,8 @@ async def serve_once(settings: Config) -> None:
 
 
 def budgets(app: Gateway) -> dict[str, Budget]:
-    assert app._directory is not None
-    return {one.name: one for one in app._directory.current.budgets.values()}
+    assert app.directory is not None
+    return {one.name: one for one in app.directory.current.budgets.values()}
 
 
 async def test_a_start_writes_what_the_file_says_and_a_reload_what_it_says_then(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ async def test_a_start_writes_what_the_file_says_and_a_reload_what_it_says_then(
     app = gateway_of(config(tmp_path, teams=teams, budgets=[EVERYBODY, data]))
     await app.reload(config(tmp_path, teams=teams, budgets=[EVERYBODY, data]))
     stored = budgets(app)
-    (team,) = app._directory.current.teams  # type: ignore[union-attr]
+    (team,) = app.directory.current.teams  # type: ignore[union-attr]
     assert stored["everybody"] == Budget(
         id=stored["everybody"].id, name="everybody", limit=50_000_000_001, window=WindowRule(every="month"),
         applies_to=Selector(each="person"), managed=True,

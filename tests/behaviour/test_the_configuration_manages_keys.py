@@ -156,7 +156,7 @@ async def test_a_reload_that_is_rejected_has_written_nothing(tmp_path: Path, fau
     after = tree(tmp_path, other.pop("server", None), keys=other.pop("keys", [OLD])) | other
     with pytest.raises(ConfigError):
         await app.reload(Config.from_dict(after))
-    await app._directory.refresh()  # type: ignore[union-attr]
+    await app.directory.refresh()  # type: ignore[union-attr]
     assert changes(tmp_path) == before
     assert (await status(app, OWN), await status(app, FOREIGN)) == (200, 401)
     await app.aclose()
@@ -185,7 +185,7 @@ async def test_a_file_that_cannot_be_written_rejects_a_reload_and_what_was_built
     app = gateway_of(config(tmp_path, keys=[CI]))
     assert await status(app, OWN) == 200
     monkeypatch.setattr(Fetcher, "aclose", close)
-    monkeypatch.setattr(app._directory._store._file, "_busy_timeout", 0.0)  # type: ignore[union-attr]
+    monkeypatch.setattr(app.directory._store._file, "_busy_timeout", 0.0)  # type: ignore[union-attr]
     after = Config.from_dict(tree(tmp_path, keys=[OLD]) | {"fetch": {"timeout": "7s"}})
     with locked(tmp_path), pytest.raises(ConfigError, match=r"accounts\.store: .* another process holds its lock"):
         await app.reload(after)
@@ -202,7 +202,7 @@ async def test_a_request_that_cannot_write_is_answered_and_a_later_one_tries_aga
         settings, upstream=upstream, tokens=FakeTokens(), environment=ENVIRONMENT, log=lines,
         runtime=replace(current_runtime(), clock=clock),
     )  # fmt: skip
-    file = app._directory._store._file  # type: ignore[union-attr]
+    file = app.directory._store._file  # type: ignore[union-attr]
     file._busy_timeout, usual = 0.0, file._busy_timeout
     with locked(tmp_path):
         assert await asyncio.gather(*(status(app, OWN) for _ in range(3))) == [401] * 3
@@ -241,7 +241,7 @@ async def test_a_worker_writes_nothing_and_reads_what_was_written_for_it(tmp_pat
     assert changes(tmp_path) == 0
     gateway_of(config(tmp_path, keys=[OLD])).apply_accounts()
     await worker.reload(config(tmp_path, keys=[OLD]))
-    assert FOREIGN_DIGEST in {secret.digest for secret in worker._directory.current.all_secrets()}  # type: ignore[union-attr]
+    assert FOREIGN_DIGEST in {secret.digest for secret in worker.directory.current.all_secrets()}  # type: ignore[union-attr]
     assert (await status(worker, FOREIGN), changes(tmp_path)) == (200, 1)
     await worker.aclose()
 

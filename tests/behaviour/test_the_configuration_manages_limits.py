@@ -26,7 +26,7 @@ async def test_the_file_sets_limits(tmp_path: Path) -> None:
     settings = config(tmp_path, **accounts)
     app = gateway_of(settings)
     await app.reload(settings)
-    directory = app._directory.current  # type: ignore[union-attr]
+    directory = app.directory.current  # type: ignore[union-attr]
     (team,), (person,), (key,) = directory.teams.values(), directory.people.values(), directory.keys.values()
     assert (team.limits, person.limits) == (Rates(tpm=9), Rates(otpm=7))
     assert key.limits == Rates(rpm=60, concurrent=5)
@@ -34,7 +34,7 @@ async def test_the_file_sets_limits(tmp_path: Path) -> None:
     assert (limit.limits, limit.managed) == (Rates(rpm=10), True)
     assert limit.applies_to == Selector(team=team.id, model="claude-opus-*")
     await app.reload(config(tmp_path, **accounts | {"limits": [], "keys": [KEY | {"limits": {}}]}))
-    directory = app._directory.current  # type: ignore[union-attr]
+    directory = app.directory.current  # type: ignore[union-attr]
     assert directory.limits[limit.id].status == "disabled"
     assert directory.keys[key.id].limits is None
     await app.aclose()

@@ -188,7 +188,8 @@ class ScriptedClient:
         self._early_headers: Callable[[], Headers] = list
         self._signs: list[asyncio.Task[None]] = []
         self.gone = False
-        self.started = self.ended = self.shutting_down = False
+        self.started = self.ended = False
+        self.ending: GatewayError | None = None
         self.bytes_received = self.bytes_sent = 0
         self.keep_alive_interval: float | None = None
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 from modelmux.dialects.base import Dialect
-from modelmux.errors import GatewayError
+from modelmux.errors import GatewayDraining, GatewayError
 from support.exchange_world import Called, Effect, Ended, Got, Raised, Responded, ScriptedReply, Setting, Started, World
 
 Event = Callable[[World], None]
@@ -159,7 +159,7 @@ def shutdown() -> Event:
     """The process ends and cancels what runs."""
 
     def end(world: World) -> None:
-        world.client.shutting_down = True
+        world.client.ending = GatewayDraining("The gateway is shutting down.")
         cancel()(world)
 
     return end

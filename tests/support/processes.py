@@ -50,6 +50,8 @@ class Process:
         **variables: str,
     ) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        if "serve" in arguments:  # several run at once, and its port is always the same
+            variables.setdefault("MODELMUX_ADMIN_LISTEN", "off")
         self._log = log
         self._file = log.open("w")
         self._process = subprocess.Popen(

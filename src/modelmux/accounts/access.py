@@ -97,7 +97,7 @@ def _parsed(networks: tuple[str, ...]) -> tuple[_Network, ...]:
 
 def _check_status(directory: Directory, key: Key) -> None:
     if key.status == "revoked":
-        raise _refused(directory, key, "was revoked", "key_revoked")
+        raise revocation(directory, key)
     if key.status == "disabled":
         raise _refused(directory, key, "is disabled", "key_disabled")
     if key.person is not None and directory.people[key.person].status != "active":
@@ -105,6 +105,11 @@ def _check_status(directory: Directory, key: Key) -> None:
     for team in directory.team_path(key.team):
         if team.status != "active":
             raise _refused(directory, key, f"belongs to the team {team.name!r}, which is disabled", "key_disabled")
+
+
+def revocation(directory: Directory, key: Key) -> Unauthorized:
+    """What a client is told whose key was revoked, before a request or while it runs."""
+    return _refused(directory, key, "was revoked", "key_revoked")
 
 
 def _refused(directory: Directory, key: Key, what: str, code: str) -> Unauthorized:

@@ -136,15 +136,19 @@ def replace_secret(directory: Directory, key: str, digest: bytes, secret: Secret
     return Edit(action="key.rotate", subject=key, secrets=(ended, secret))
 
 
-def revoke_key(directory: Directory, key: str, now: int) -> Edit:
+def revoke_key(directory: Directory, key: str, now: int, *, ends_requests: bool = False) -> Edit:
     """End a key for good. Twice is as good as once: nothing is written then.
 
+    :param ends_requests: end its requests that run, too; also later, of a key that is revoked already.
     :raises FieldError: the key is managed.
     """
     record = directory.keys[key]
-    if record.status == "revoked":
+    if record.status != "revoked":
+        record = replace(_usable(directory, key), status="revoked", revoked=now, ends_requests=ends_requests)
+    elif ends_requests and not record.ends_requests:
+        record = replace(record, ends_requests=True)
+    else:
         return Edit(action="key.revoke", subject=key)
-    record = replace(_usable(directory, key), status="revoked", revoked=now)
     return Edit(action="key.revoke", subject=key, keys=(record,))
 
 

@@ -81,6 +81,7 @@ class Key(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     :param addresses: networks in CIDR notation from which it may be used; empty for all.
     :param tags: what every request of the key has, whatever its client says.
     :param created, expires, revoked: microseconds in UTC.
+    :param ends_requests: once it is revoked, requests that run are ended too.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Key(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     expires: int | None = None
     status: KeyStatus = "active"
     revoked: int | None = None
+    ends_requests: bool = False
     managed: bool = False
 
 

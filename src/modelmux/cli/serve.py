@@ -15,8 +15,9 @@ from modelmux.app import Gateway
 from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.running_gateway import running_version
-from modelmux.cli.start_lines import not_ready, start_lines
+from modelmux.cli.start_lines import ADMIN_IS_CLOSED, admin_line, not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
+from modelmux.config.admin_check import admin_address, admin_tokens
 from modelmux.config.server_schema import LogLevel
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many, passed_socket
@@ -78,19 +79,19 @@ def serve(
     except ConfigError as error:
         warn(loaded.warnings)  # one of them may say why
         exit_with_config_error(error)
-    count = config.server.workers
     sockets, drain = _listen(config, passed)
+    admin, admin_url = _listen_admin(config, shared=bool(drain.handover))
     _apply_accounts(app)  # only now: a gateway that cannot start changes nothing
-    _log_start(log, loaded, config, app)
+    _log_start(log, loaded, config, app, admin_url)
     port = sockets[0].getsockname()[1]
     url = _url(config, port)
-    status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port), log)
+    status = _status_file(GatewayStatus(pid=os.getpid(), url=url, port=port, admin_url=admin_url), log)
     manager = ServiceManager.from_environment(os.environ, os.getpid())
     try:
-        if count > 1:
+        if config.server.workers > 1 or admin is not None:
             _supervise(
-                config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, drain=drain, jitter=app.jitter, reported_credentials=app.reported_credentials,
+                app, config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
+                state=state, drain=drain, admin=admin, admin_url=admin_url,
             )  # fmt: skip
         reloader = Reloader(app, read, config.server.host, log, status)
         server = GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log)
@@ -126,6 +127,25 @@ def _listen(config: Config, passed: socket.socket | None) -> tuple[list[socket.s
         _exit_cannot_listen(error, config)
 
 
+def _listen_admin(config: Config, *, shared: bool) -> tuple[socket.socket | None, str]:
+    """The listening socket of the admin API and its URL; None and an empty one without it.
+
+    :param shared: with a gateway that this one is to replace.
+    """
+    address = admin_address(config)
+    if address is None:
+        return None, ""
+    from modelmux.admin.operation import BASE  # not needed without accounts
+
+    host, port = address
+    try:
+        sock = listen_many(host, port, 1, reuse_port=shared)[0]
+    except ListenError as error:
+        hint = f'Set admin.listen (MODELMUX_ADMIN_LISTEN) to another address than {host}:{port}, or to "off".'
+        exit_with_error([f"the admin API: {error.problem}"], hint)
+    return sock, f"http://{host}:{sock.getsockname()[1]}{BASE}"
+
+
 def _exit_cannot_listen(error: ListenError, config: Config) -> NoReturn:
     server = config.server
     version = running_version(server.host.strip("[]"), server.port) if error.in_use else None
@@ -156,17 +176,18 @@ def _open_log(config: Config) -> Logger:
     return log
 
 
-def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
+def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway, admin_url: str) -> None:
     """Log what is served, and what an operator should change in the configuration or on this machine."""
     if (failure := find_credential_problem(config.auth, os.environ)) is not None:
         log.warning(names.EVENT_NOT_READY, message=f"serving, but not ready: {not_ready(failure)}")
         app.reported_credentials = failure.cause
-    for line in start_lines(
-        loaded, config, list(app.routes.visible_names), _log_directory(config), has_keys=app.has_keys
-    ):
+    has_keys = app.directory is not None and bool(app.directory.current.keys)
+    for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config), has_keys=has_keys):
         log.info(names.EVENT_START, message=line)
     for notice in filter(None, (app.responses.notice, app.metering.notice)):
         log.info(names.EVENT_START, message=notice)
+    if admin_url:
+        _log_admin(log, config, admin_url)
     app.log_warnings()
     for warning in loaded.warnings:
         log.warning(names.EVENT_CONFIG, message=warning)
@@ -174,10 +195,25 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway) -> None:
         log.warning(names.EVENT_CONFIG, message=problem)
 
 
-def _supervise(**options: Any) -> NoReturn:
-    from modelmux.process.workers.supervisor import Supervisor, SupervisorOptions  # not needed by a single process
+def _log_admin(log: Log, config: Config, url: str) -> None:
+    log.info(names.EVENT_START, message=admin_line(config, url))
+    if not admin_tokens(config.admin):
+        log.warning(names.EVENT_CONFIG, message=ADMIN_IS_CLOSED)
 
-    raise SystemExit(Supervisor(SupervisorOptions(host=options["config"].server.host, **options)).run())
+
+def _supervise(app: Gateway, **options: Any) -> NoReturn:
+    from modelmux.process.workers.options import SupervisorOptions  # not needed by a single process
+    from modelmux.process.workers.supervisor import Supervisor
+
+    supervisor = Supervisor(
+        SupervisorOptions(
+            host=options["config"].server.host,
+            jitter=app.jitter,
+            reported_credentials=app.reported_credentials,
+            **options,
+        )
+    )
+    raise SystemExit(supervisor.run())
 
 
 def _log_directory(config: Config) -> Path | None:

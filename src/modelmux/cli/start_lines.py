@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from modelmux.cli.config.checks import describe_sources
 from modelmux.config import Config, Loaded
+from modelmux.config.admin_check import admin_address
 from modelmux.server.account_keys import is_key_required
 from modelmux.server.auth import is_loopback
 from modelmux.upstream.google_auth.failures import TokenFailure
@@ -23,6 +25,21 @@ def start_lines(
     :param log_directory: None if no files are written.
     """
     return [_read(loaded), _models(names), _keys(config, has_keys=has_keys), _logs(config, log_directory)]
+
+
+#: What to do where the admin API is of no use yet.
+ADMIN_IS_CLOSED: Final = (
+    "the admin API has no token, so it refuses every request: set admin.token (MODELMUX_ADMIN_TOKEN) to the output of "
+    '`openssl rand -hex 24`, or admin.listen = "off"'
+)
+
+
+def admin_line(config: Config, url: str) -> str:
+    """Where the admin API is, and who can reach it."""
+    address = admin_address(config)
+    if address is not None and not is_loopback(address[0]):
+        return f"the admin API is at {url}; other machines can reach it, with a token and without TLS"
+    return f"the admin API is at {url}; only this machine can connect"
 
 
 def not_ready(failure: TokenFailure) -> str:

@@ -11,12 +11,12 @@ from modelmux.config.host_lists import HOST, read_entries
 _PORT: Final = re.compile(r":[0-9]*$")
 
 
-def read_hosts(hosts: Sequence[str]) -> frozenset[str]:
+def read_hosts(hosts: Sequence[str], setting: str = "server.allowed_hosts") -> frozenset[str]:
     """Host names in lower case, without a port and without a dot at their end.
 
     :raises ConfigError: naming every entry that is not a host name.
     """
-    return read_entries("server.allowed_hosts", hosts, lambda text: _host(text.lower()), "a host name")
+    return read_entries(setting, hosts, lambda text: _host(text.lower()), "a host name")
 
 
 def _host(text: str) -> str:

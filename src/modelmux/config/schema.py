@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self
 from msgspec import Meta, Struct, field
 
 from modelmux.catalog import Catalog, PriceList, builtin, builtin_prices
+from modelmux.config.admin_schema import AdminConfig
 from modelmux.config.annotations import Env, doc
 from modelmux.config.catalog_overrides import add_cards
 from modelmux.config.check import convert
@@ -306,6 +307,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     fetch: FetchConfig = field(default_factory=FetchConfig)
     tls: TlsConfig = field(default_factory=TlsConfig)
     accounts: AccountsConfig = field(default_factory=AccountsConfig)
+    admin: AdminConfig = field(default_factory=AdminConfig)
     aliases: Annotated[
         dict[str, str | AliasConfig],
         doc(

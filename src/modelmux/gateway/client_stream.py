@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
 
 
@@ -25,8 +26,8 @@ class ClientStream(Protocol):
     def ended(self) -> bool: ...
 
     @property
-    def shutting_down(self) -> bool:
-        """Whether the process is stopping: a cancellation then has to end the stream with an error."""
+    def ending(self) -> GatewayError | None:
+        """The error with which a cancellation has to end the request; None if the gateway has not cancelled it."""
         ...
 
     @property

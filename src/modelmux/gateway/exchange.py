@@ -28,7 +28,7 @@ from modelmux.claude.prompt_bytes import prompt_bytes
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
-from modelmux.errors import INTERNAL_MESSAGE, GatewayDraining, GatewayError, without_traceback
+from modelmux.errors import INTERNAL_MESSAGE, GatewayError, without_traceback
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
 from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
@@ -336,13 +336,13 @@ class Exchange:
         if isinstance(error, OSError):  # the client has left; some servers report it as another OSError
             return True
         if isinstance(error, asyncio.CancelledError):
-            if not self.client.shutting_down:  # cancelled by someone else: propagate
+            ending = self.client.ending
+            if ending is None:  # cancelled by someone else: propagate
                 return False
             _uncancel()
-            shutdown = GatewayDraining("The gateway is shutting down.")
-            if await self._fail(shutdown):
+            if await self._fail(ending):
                 return True
-            raise shutdown from None
+            raise ending from None
         if not isinstance(error, Exception):
             return False
         failure = GatewayError(INTERNAL_MESSAGE)

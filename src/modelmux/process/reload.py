@@ -90,3 +90,8 @@ def advisories(loaded: Loaded, need_restart: list[str]) -> list[str]:
 def with_host(config: Config, host: str) -> Config:
     """A configuration for a process that already listens on ``host``."""
     return msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, host=host))
+
+
+def with_admin_listener(config: Config, before: Config) -> Config:
+    """A configuration for a gateway whose admin API already listens where ``before`` says."""
+    return msgspec.structs.replace(config, admin=msgspec.structs.replace(config.admin, listen=before.admin.listen))

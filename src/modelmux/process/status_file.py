@@ -25,6 +25,7 @@ class GatewayStatus(msgspec.Struct, kw_only=True):
     """The state of a running gateway.
 
     :param generation: counts the configurations that were read, including rejected ones.
+    :param admin_url: of the admin API; empty without one.
     :param problems: why the newest one was rejected; empty if it is in force.
     :param advisories: what else the newest one needs: a restart for some settings, new names for deprecated ones.
     """
@@ -32,6 +33,7 @@ class GatewayStatus(msgspec.Struct, kw_only=True):
     pid: int
     url: str
     port: int
+    admin_url: str = ""
     generation: int = 1
     problems: list[str] = []
     advisories: list[str] = msgspec.field(default_factory=list, name="notes")

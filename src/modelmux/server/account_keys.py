@@ -57,7 +57,10 @@ class DirectoryFeed(Protocol):
         ...
 
     async def freshen(self) -> None:
-        """Have the directory of now, if it can be had soon, and follow changes from here on."""
+        """Have the directory of now, if it can be had soon, and follow changes from here on.
+
+        :raises StoreUnavailable: there is known to be a later one, which cannot be had.
+        """
         ...
 
     async def refresh(self) -> None:

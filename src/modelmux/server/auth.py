@@ -11,6 +11,9 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
+from modelmux.accounts.secret_format import ADMIN_PREFIX
+from modelmux.config import Config
+from modelmux.config.admin_check import admin_tokens
 from modelmux.config.weak_keys import check_keys
 from modelmux.dialects.base import Caller
 from modelmux.errors import Unauthorized
@@ -27,14 +30,21 @@ Header = tuple[bytes, bytes]
 class ApiKeys:
     """The accepted keys, stored as digests. Without any, every caller is accepted (loopback only, see ``app``).
 
+    :param admin_tokens: whoever sends one is told that keys are something else.
     :raises ConfigError: a key that is publicly known.
     """
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    def __init__(self, keys: Iterable[str], admin_tokens: Iterable[str] = ()) -> None:
         keys = tuple(keys)
         check_keys(keys)
+        self._admin = frozenset(_digest(token.encode()) for token in admin_tokens)
         self._digests = tuple(_digest(key.encode()) for key in keys)
         self._accepted: dict[Header, Caller] = {}  # headers with a valid key
+
+    @classmethod
+    def of(cls, config: Config) -> ApiKeys:
+        """Those of a configuration. :raises ConfigError:"""
+        return cls((key.reveal() for key in config.server.api_keys), admin_tokens(config.admin))
 
     def __bool__(self) -> bool:
         return bool(self._digests)
@@ -93,10 +103,18 @@ class ApiKeys:
                 f"The header '{name}' holds a Google access token; this gateway expects one of its own API keys.",
                 hint="Pass the gateway's key as the access token. The gateway has its own Google credentials.",
             )
+        if any(self._is_admin_token(key_of(header)) for header in offered):
+            return Unauthorized(
+                f"The header '{name}' holds a token of the admin API, which is not a key for models.",
+                hint="Use a virtual key: `modelmux keys create` makes one.",
+            )
         return Unauthorized(
             f"The API key in the header '{name}' is not valid here.",
             hint="Use a key that the operator of this gateway gave out.",
         )
+
+    def _is_admin_token(self, key: bytes | None) -> bool:
+        return key is not None and (key.startswith(ADMIN_PREFIX.encode()) or _digest(key) in self._admin)
 
 
 def may_remember(header: Header) -> bool:

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from modelmux.errors import GatewayDraining, GatewayError
 from modelmux.server.body import BodyReader
 from modelmux.server.disconnect import DisconnectGuard
 from modelmux.server.health import Readiness
@@ -28,6 +29,7 @@ class AsgiClientStream:
 
     __slots__ = (
         "_clock",
+        "_ending",
         "_headers",
         "_keep_alive",
         "_reader",
@@ -58,6 +60,7 @@ class AsgiClientStream:
         self._reader = reader
         self._readiness = readiness
         self._keep_alive: KeepAlive | None = None
+        self._ending: GatewayError | None = None
         self.bytes_received = self.bytes_sent = 0
         self._clock = asyncio.get_running_loop().time
         #: When something was sent last; at first, when the request arrived. Seconds of the event loop's clock.
@@ -65,8 +68,19 @@ class AsgiClientStream:
         self.started = self.ended = False
 
     @property
-    def shutting_down(self) -> bool:
-        return self._readiness.ending
+    def ending(self) -> GatewayError | None:
+        if self._ending is None and self._readiness.ending:
+            return GatewayDraining("The gateway is shutting down.")
+        return self._ending
+
+    def end_with(self, error: GatewayError, task: asyncio.Task[object]) -> None:
+        """End the request early.
+
+        :param task: that answers it.
+        """
+        if self._ending is None and not self.ended:
+            self._ending = error
+            task.cancel()
 
     async def body(self) -> bytes:
         body = await self._reader.read(self._headers, self._receive)

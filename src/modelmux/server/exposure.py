@@ -1,8 +1,10 @@
-"""Who can reach a gateway that asks for no key: nobody but this machine, unless the operator says otherwise."""
+"""Who can reach a gateway that asks for no key, and the admin API: nobody but this machine, unless the operator says
+otherwise."""
 
 from __future__ import annotations
 
 from modelmux.config import Config, ConfigError
+from modelmux.config.admin_check import admin_address, admin_tokens, check_admin
 from modelmux.server.auth import is_loopback
 
 
@@ -19,12 +21,24 @@ def check_exposure(config: Config) -> None:
     server = config.server
     if config.accounts.enabled:  # which asks for one, see account_keys
         _check_keyless_paths(config)
+        check_admin(config)
+        _check_admin_listener(config)
         return
     if not server.api_keys and is_exposed(config, server.host):
         raise ConfigError(
             [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
             hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
             "something in front of the gateway authenticates.",
+        )
+
+
+def _check_admin_listener(config: Config) -> None:
+    address = admin_address(config)
+    if address is not None and not is_loopback(address[0]) and not admin_tokens(config.admin):
+        raise ConfigError(
+            [f"admin.listen = {config.admin.listen!r} can be reached from other machines, and admin.token is not set"],
+            hint="Set admin.token (MODELMUX_ADMIN_TOKEN), or listen on 127.0.0.1:3001, or switch the admin API off "
+            'with admin.listen = "off".',
         )
 
 

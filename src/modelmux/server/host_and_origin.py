@@ -34,6 +34,12 @@ _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\s]*)")
 _MAX_ACCEPTED: Final = 64
 _MAX_ACCEPTED_LENGTH: Final = 100
 
+_HOST_HINT: Final = (
+    "Without API keys it is served only under names of this machine: use localhost or 127.0.0.1, or add the name to "
+    "server.allowed_hosts, or set server.api_keys."
+)
+_ORIGIN_HINT: Final = "Its operator can add the origin to server.cors_origins."
+
 _Headers = Iterable[tuple[bytes, bytes]]
 
 
@@ -42,10 +48,20 @@ class HostAndOriginCheck:
 
     :param hosts: further names under which it is served, as returned by ``config.allowed_hosts``.
     :param origins: of pages that may call it, as returned by ``config.cors_origins``.
+    :param host_hint, origin_hint: what to do about a refusal.
     """
 
-    def __init__(self, hosts: frozenset[str] = frozenset(), origins: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        hosts: frozenset[str] = frozenset(),
+        origins: frozenset[str] = frozenset(),
+        *,
+        host_hint: str = _HOST_HINT,
+        origin_hint: str = _ORIGIN_HINT,
+    ) -> None:
         self._hosts = hosts | CONTAINER_HOSTS
+        self._host_hint = host_hint
+        self._origin_hint = origin_hint
         self._origins = origins
         self._accepted: set[bytes] = set()
 
@@ -82,12 +98,12 @@ class HostAndOriginCheck:
         for name, value in headers:
             if name == b"host":
                 if value not in self._accepted and not self._accepts(value):
-                    return _misdirected(value)
+                    return _misdirected(value, self._host_hint)
             elif name == b"origin":
                 origins = [*(origins or ()), value]
         if origins is None or all(is_allowed_origin(origin, self._origins) for origin in origins):
             return None
-        return _media_type_error(method, headers) or _origin_not_allowed(origins[0])
+        return _media_type_error(method, headers) or _origin_not_allowed(origins[0], self._origin_hint)
 
     def _accepts(self, value: bytes) -> bool:
         if not is_local_host(value, self._hosts):
@@ -142,19 +158,12 @@ def _media_type_error(method: str, headers: _Headers) -> UnsupportedMediaType | 
     return None
 
 
-def _misdirected(value: bytes) -> MisdirectedRequest:
-    return MisdirectedRequest(
-        f"This gateway is not served under the host name '{_shown(value)}'.",
-        hint="Without API keys it is served only under names of this machine: use localhost or 127.0.0.1, or add the "
-        "name to server.allowed_hosts, or set server.api_keys.",
-    )
+def _misdirected(value: bytes, hint: str) -> MisdirectedRequest:
+    return MisdirectedRequest(f"This gateway is not served under the host name '{_shown(value)}'.", hint=hint)
 
 
-def _origin_not_allowed(value: bytes) -> OriginNotAllowed:
-    return OriginNotAllowed(
-        f"Web pages of the origin '{_shown(value)}' may not call this gateway.",
-        hint="Its operator can add the origin to server.cors_origins.",
-    )
+def _origin_not_allowed(value: bytes, hint: str) -> OriginNotAllowed:
+    return OriginNotAllowed(f"Web pages of the origin '{_shown(value)}' may not call this gateway.", hint=hint)
 
 
 def _shown(value: bytes) -> str:

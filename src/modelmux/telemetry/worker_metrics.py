@@ -42,6 +42,9 @@ class WorkerStatus(msgspec.Struct, kw_only=True, array_like=True):
     :param problem: why it is not ready, in one word.
     :param generation: of the configuration it serves.
     :param counts: the numbers of ``/health``.
+    :param started: Unix seconds.
+    :param in_flight: requests that run.
+    :param directory_version: of the accounts by which it admits requests; None without accounts.
     """
 
     pid: int
@@ -50,6 +53,9 @@ class WorkerStatus(msgspec.Struct, kw_only=True, array_like=True):
     problem: str | None
     generation: int
     counts: dict[str, int]
+    started: float = 0.0
+    in_flight: int = 0
+    directory_version: int | None = None
 
 
 class WorkerReport(WorkerStatus, kw_only=True, array_like=True):

@@ -136,6 +136,9 @@ def test_a_revoked_key_stays_revoked() -> None:
     directory = applied(directory, revoke_key(directory, "key_a", NOW))
     assert directory.keys["key_a"] == replace(key(), status="revoked", revoked=NOW)
     assert revoke_key(directory, "key_a", NOW + 1).is_empty
+    ended = applied(directory, revoke_key(directory, "key_a", NOW + 1, ends_requests=True))
+    assert ended.keys["key_a"] == replace(directory.keys["key_a"], ends_requests=True), "revoked when it was"
+    assert revoke_key(ended, "key_a", NOW + 2, ends_requests=True).is_empty
     for change in (
         lambda: save_key(directory, key(status="active")),
         lambda: rotate_key(directory, "key_a", secret("two"), 0),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.cli.start_lines import start_lines
+from modelmux.cli.start_lines import admin_line, start_lines
 from modelmux.config import Config, Loaded
 
 STATIC = ["a-long-key-of-mine"]
@@ -36,3 +36,14 @@ def test_the_line_of_keys(server: dict[str, Any], accounts: dict[str, Any], has_
         }
     )
     assert start_lines(Loaded(config, ()), config, [], None, has_keys=has_keys)[2] == line
+
+
+@pytest.mark.parametrize(
+    ("listen", "who"),
+    [("127.0.0.1:3001", "only this machine can connect"), ("0.0.0.0:3001", "other machines can reach it")],
+)
+def test_the_line_of_the_admin_api_says_who_reaches_it(listen: str, who: str) -> None:
+    config = Config.from_dict({"accounts": {"enabled": True}, "admin": {"listen": listen}})
+    line = admin_line(config, f"http://{listen}/admin/v1")
+    assert f"http://{listen}/admin/v1" in line
+    assert who in line

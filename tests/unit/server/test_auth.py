@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.config.errors import ConfigError
+from modelmux.config import Config, ConfigError
 from modelmux.errors import Unauthorized
 from modelmux.server.auth import ApiKeys, is_loopback
 
@@ -126,3 +126,11 @@ def test_keys_that_are_publicly_known_are_rejected() -> None:
 )  # fmt: skip
 def test_loopback_addresses(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize("token", ["token-of-the-owner", "mmx-admin-of-another-gateway"])
+def test_a_token_of_the_admin_api_is_no_key_and_its_holder_is_told(token: str) -> None:
+    config = Config.from_dict({"server": {"api_keys": [ONE]}, "admin": {"token": "token-of-the-owner"}})
+    for header in (bearer(token), api_key(token)):
+        with pytest.raises(Unauthorized, match="a token of the admin API, which is not a key for models"):
+            ApiKeys.of(config).authenticate([header])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from modelmux.errors import PayloadTooLarge
+from modelmux.errors import GatewayDraining, PayloadTooLarge
 from modelmux.server.body import BodyReader
 from modelmux.server.body_memory import BodyMemory
 from modelmux.server.client_stream import AsgiClientStream
@@ -101,11 +101,11 @@ async def test_it_has_ended_as_soon_as_the_last_part_is_on_its_way() -> None:
     await ending
 
 
-async def test_shutting_down_is_what_readiness_says() -> None:
+async def test_at_the_end_of_a_drain_a_cancelled_request_says_so() -> None:
     client = Client()
-    assert client.stream.shutting_down is False
+    assert client.stream.ending is None
     client.readiness.ending = True
-    assert client.stream.shutting_down is True
+    assert isinstance(client.stream.ending, GatewayDraining)
 
 
 # Keep-alives

@@ -246,13 +246,16 @@ def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, 
 
 @keys.command("revoke")
 @click.argument("key")
+@click.option("--now", is_flag=True, help="End its requests that run, too: their clients get an error.")
 @config_options
 @json_option
-def revoke(key: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
-    """End a key for good. Every worker refuses it within a second; requests that run are not ended."""
+def revoke(key: str, now: bool, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
+    """End a key for good. Every worker refuses it within a second; requests that run are ended with --now only."""
 
     async def run(access: Access) -> Key:
-        directory, change = await access.change(lambda d: revoke_key(d, find_key(d, key).id, access.now))
+        directory, change = await access.change(
+            lambda d: revoke_key(d, find_key(d, key).id, access.now, ends_requests=now)
+        )
         return directory.keys[change.subject]
 
     record = with_directory(config_path, overrides, run)

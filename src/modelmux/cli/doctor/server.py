@@ -14,6 +14,7 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.cli.running_gateway import running_version
 from modelmux.config import Config, ConfigError
+from modelmux.config.admin_check import admin_address, admin_tokens
 from modelmux.runtime import Runtime
 from modelmux.server.auth import is_loopback
 from modelmux.server.exposure import check_exposure
@@ -48,6 +49,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
                     "start", "fail", problem, error.hint or "correct the setting; `serve` cannot start with it"
                 )
     yield check_port(config.server.host, config.server.port)
+    yield from _check_admin(config)
     yield check_log_directory(config, context.process)
     of_state = list(check_state(context))
     yield from of_state
@@ -68,7 +70,32 @@ def _check_host_names(config: Config) -> Iterator[Result]:
         yield Result(check, "warn", "server.allowed_hosts has no effect: any name is served", hint)
 
 
-def check_port(host: str, port: int) -> Result:
+def _check_admin(config: Config) -> Iterator[Result]:
+    """Whether the admin API can be used, who can reach it, and whether its port is free."""
+    check = "admin API"
+    try:
+        address = admin_address(config)
+    except ConfigError:
+        return  # the check of the exposure says so
+    if not config.accounts.enabled:
+        if admin_tokens(config.admin):
+            yield Result(check, "warn", "its tokens have no effect: it needs accounts", "set accounts.enabled = true")
+        return
+    if address is None:
+        yield Result(check, "ok", "switched off by admin.listen")
+        return
+    if not admin_tokens(config.admin):
+        hint = "set admin.token (MODELMUX_ADMIN_TOKEN) to the output of: openssl rand -hex 24"
+        yield Result(check, "warn", "it has no token, so it refuses every request", hint)
+    elif not is_loopback(address[0]):
+        hint = "let a proxy with TLS in front of it be the only one that reaches it, or listen on 127.0.0.1:3001"
+        yield Result(check, "warn", f"{config.admin.listen}: other machines can reach it, and it has no TLS", hint)
+    else:
+        yield Result(check, "ok", "with a token, and for this machine only")
+    yield check_port(*address, setting="admin.listen")
+
+
+def check_port(host: str, port: int, setting: str = "server.port") -> Result:
     """Whether the address is free, or a modelmux is running there."""
     check = f"port {port} on {host}"
     if port == 0:
@@ -80,20 +107,21 @@ def check_port(host: str, port: int) -> Result:
             probe.bind((host.strip("[]"), port))
             probe.listen(1)
         except OSError as error:
-            return _bind_failure(error, check, host, port)
+            return _bind_failure(error, check, host, port, setting)
     return Result(check, "ok", "free")
 
 
-def _bind_failure(error: OSError, check: str, host: str, port: int) -> Result:
+def _bind_failure(error: OSError, check: str, host: str, port: int, setting: str) -> Result:
     if error.errno == errno.EADDRINUSE:
         version = running_version(host, port)
         if version is not None:
             return Result(check, "ok", f"modelmux {version} is running there")
-        hint = f"stop what uses it (`ss -ltnp sport = :{port}` shows it) or set another server.port"
+        hint = f"stop what uses it (`ss -ltnp sport = :{port}` shows it) or set another {setting}"
         return Result(check, "fail", "in use by another program", hint)
     if error.errno == errno.EACCES:
-        return Result(check, "fail", "no permission to listen there", "set server.port above 1023")
-    return Result(check, "fail", f"cannot listen: {error.strerror or error}", "check server.host")
+        return Result(check, "fail", "no permission to listen there", f"set {setting} above 1023")
+    where = "server.host" if setting == "server.port" else setting
+    return Result(check, "fail", f"cannot listen: {error.strerror or error}", f"check {where}")
 
 
 def check_log_directory(config: Config, environment: Mapping[str, str]) -> Result:

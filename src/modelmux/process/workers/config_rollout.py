@@ -12,8 +12,9 @@ import msgspec
 
 from modelmux.app import create_app
 from modelmux.config import Config, Loaded
+from modelmux.config.admin_check import admin_address
 from modelmux.config.restart import restart_needed
-from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_host
+from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_admin_listener, with_host
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
 from modelmux.server.exposure import check_exposure
@@ -69,7 +70,9 @@ class ConfigRollout:
             return
         try:
             loaded = self._read()
-            check_exposure(with_host(loaded.config, self._host))
+            listening = with_admin_listener(with_host(loaded.config, self._host), self.config)
+            admin_address(loaded.config)  # after a restart it counts
+            check_exposure(listening)
             check_same_accounts(self.config, loaded.config)
             # What would fail in a worker fails here, and is logged once.
             app = create_app(loaded.config, log=self._log, state=self._state)
@@ -78,7 +81,7 @@ class ConfigRollout:
             self._on_done(ReloadResult(failure_reasons(error)))
             return
         self._result = ReloadResult(advisories=advisories(loaded, restart_needed(self.config, loaded.config)))
-        self.config = with_host(loaded.config, self._host)  # also for workers that are started later
+        self.config = listening  # also for workers that are started later
         self.generation, self.deadline = self.generation + 1, now + APPLY_TIMEOUT
         message = ApplyConfig(self.generation, msgspec.msgpack.encode(loaded.tree))
         self._waiting = {slot for slot in self._slots if slot.state in (State.STARTING, State.READY)}
@@ -89,7 +92,7 @@ class ConfigRollout:
     def on_applied(self, slot: WorkerSlot, generation: int, problem: str | None, now: float) -> None:
         """A worker answered. One that cannot apply the configuration is replaced by one that starts with it."""
         if problem is not None:
-            self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"could not reload: {problem}")
+            self._log.error(names.EVENT_WORKER, worker=slot.name, message=f"could not reload: {problem}")
             slot.send(Shutdown(at_once=False))
         if generation == self.generation:
             self.on_exit(slot, now)
@@ -102,7 +105,7 @@ class ConfigRollout:
     def on_tick(self, now: float) -> None:
         """Stop waiting at the deadline."""
         if self.deadline is not None and self.deadline <= now:
-            self._result.advisories += [f"worker {slot.number} has not confirmed it yet" for slot in self._waiting]
+            self._result.advisories += [f"{slot.title} has not confirmed it yet" for slot in self._waiting]
             self._waiting.clear()
             self._finish_if_complete(now)
 

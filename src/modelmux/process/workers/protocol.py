@@ -1,4 +1,5 @@
-"""Messages between a supervisor and its workers, and their encoding on the socket pair between them.
+"""Messages between a supervisor and its children, the workers and the process of the admin API, and their encoding on
+the socket pair between them.
 
 A frame is four bytes of length, then MessagePack. What workers count does not come this way (see ``scoreboard.py``).
 Not in this module: sockets, decisions.
@@ -42,6 +43,12 @@ class ApplyConfig(Message):
     config: bytes
 
 
+class ReadDirectory(Message):
+    """To a worker: the directory of accounts has this version; read it."""
+
+    version: int
+
+
 class Ready(Message):
     """From a worker: it accepts requests."""
 
@@ -60,8 +67,14 @@ class ConfigApplied(Message):
     problem: str | None
 
 
-ToWorker = Shutdown | ServeSockets | ApplyConfig
-ToSupervisor = Ready | Draining | ConfigApplied
+class DirectoryChanged(Message):
+    """From the process of the admin API: it has written this version of the directory."""
+
+    version: int
+
+
+ToWorker = Shutdown | ServeSockets | ApplyConfig | ReadDirectory
+ToSupervisor = Ready | Draining | ConfigApplied | DirectoryChanged
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 WORKER_DECODER: Final = msgspec.msgpack.Decoder(ToWorker)

@@ -105,12 +105,13 @@ class Slot:
 class Scoreboard:
     """All slots of a gateway.
 
-    :param workers: how many. Their slots are ``workers[number - 1]``; ``finished`` is that of the workers that ended.
+    :param workers: how many. Their slots are ``workers[number - 1]``; ``finished`` is that of the workers that ended,
+        and ``admin`` that of the process of the admin API, which only shows that it runs.
     """
 
     def __init__(self, workers: int, buffer_bytes: int = BUFFER_BYTES) -> None:
         slot_bytes = 2 * buffer_bytes
-        self._memory = mmap.mmap(-1, (workers + 1) * slot_bytes)
-        self.finished, *self.workers = [
-            Slot(self._memory, index * slot_bytes, buffer_bytes) for index in range(workers + 1)
+        self._memory = mmap.mmap(-1, (workers + 2) * slot_bytes)
+        self.finished, self.admin, *self.workers = [
+            Slot(self._memory, index * slot_bytes, buffer_bytes) for index in range(workers + 2)
         ]

@@ -1,4 +1,5 @@
-"""``server.workers`` above 1: the process that starts the workers, watches them, and handles signals for all of them.
+"""``server.workers`` above 1, or accounts with their admin API: the process that starts the workers and that of the
+admin API, watches them, and handles signals for all of them.
 
 It binds the sockets and forks; a worker that exits is started again, with growing delays if that repeats. It owns
 signals, status file and service manager. One selector and no event loop, and no thread that lasts through a fork but
@@ -7,32 +8,37 @@ one that waits for the log's reader: such a process can fork at any time. No req
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import selectors
 import signal
 import socket
-import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, NoReturn
+from typing import Final
 
-from modelmux.config import Config, ConfigError, Loaded
 from modelmux.dialects.registry import api_paths
 from modelmux.process.reload import ReloadResult
-from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings
-from modelmux.process.status_file import StatusFile
+from modelmux.process.server import CLOSE_TIMEOUT
 from modelmux.process.stop_messages import ending_message, stopping_message
+from modelmux.process.workers.child import ChildOptions
 from modelmux.process.workers.config_rollout import ConfigRollout
-from modelmux.process.workers.protocol import ConfigApplied, Draining, Ready, ServeSockets, Shutdown, ToSupervisor
+from modelmux.process.workers.forked import run_forked, serve_as_child
+from modelmux.process.workers.options import SupervisorOptions
+from modelmux.process.workers.protocol import (
+    ConfigApplied,
+    DirectoryChanged,
+    Draining,
+    ReadDirectory,
+    Ready,
+    ServeSockets,
+    Shutdown,
+    ToSupervisor,
+)
 from modelmux.process.workers.scoreboard import Scoreboard
 from modelmux.process.workers.signals import Signals, fork, kill, signal_name, signals_blocked
 from modelmux.process.workers.totals import FinishedTotals, read_totals
-from modelmux.process.workers.worker import WorkerOptions, run_worker
 from modelmux.process.workers.worker_slot import (
+    ADMIN,
     HANG_TIMEOUT,
     Channel,
     State,
@@ -40,36 +46,11 @@ from modelmux.process.workers.worker_slot import (
     assign_orphaned_sockets,
     hang_timeout,
 )
-from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Logger, error_location
+from modelmux.telemetry.log import error_location
 
 #: Seconds between two looks at every worker; less where a service manager expects keep-alives more often.
 TICK_INTERVAL: Final = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorOptions:
-    """What the supervisor needs.
-
-    :param sockets: one for each worker; the same one each time where the platform cannot spread connections.
-    :param host: where the sockets listen.
-    :param jitter: a random number from 0 to 1.
-    :param reported_credentials: why there are no credentials, if the log has that already.
-    """
-
-    config: Config
-    sockets: list[socket.socket]
-    read: Callable[[], Loaded]
-    host: str
-    url: str
-    log: Logger
-    manager: ServiceManager
-    status: StatusFile | None
-    state: LocalState
-    drain: DrainSettings
-    jitter: Callable[[], float]
-    reported_credentials: str | None = None
 
 
 class Supervisor:
@@ -81,11 +62,12 @@ class Supervisor:
         self._manager = options.manager
         self._drain = options.drain
         self._slots = [WorkerSlot(n) for n in range(1, len(options.sockets) + 1)]
+        self._children = self._slots + ([WorkerSlot(ADMIN)] if options.admin is not None else [])
         self._shared_socket = len(set(options.sockets)) < len(options.sockets)
         self._board = Scoreboard(len(self._slots))
         self._finished = FinishedTotals(self._board, os.getpid())
         self._rollout = ConfigRollout(
-            options.config, self._slots, options.read, options.host, options.log, self._on_reloaded, options.state
+            options.config, self._children, options.read, options.host, options.log, self._on_reloaded, options.state
         )
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
@@ -106,9 +88,9 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # objects that exist now stay shared with the workers until one of them is written to
         try:
-            for slot in self._slots:
+            for slot in self._children:
                 self._start(slot)
-            while not self._stopping or any(slot.pid for slot in self._slots):
+            while not self._stopping or any(slot.pid for slot in self._children):
                 self._run_once()
             self._log.info(names.EVENT_STOPPED)
         finally:
@@ -116,14 +98,18 @@ class Supervisor:
         return self._exit_code
 
     def _close(self) -> None:
-        """Workers that still run exit when their sockets to this process are closed."""
-        for slot in self._slots:
+        """Children that still run exit when their sockets to this process are closed."""
+        for slot in self._children:
             if slot.channel is not None:
                 slot.channel.socket.close()
-        for sock in self._options.sockets:
-            sock.close()
+        self._close_listeners()
         self._selector.close()
         self._signals.close()
+
+    def _close_listeners(self) -> None:
+        for sock in (*self._options.sockets, self._options.admin):
+            if sock is not None:
+                sock.close()
 
     def _run_once(self) -> None:
         """Wait for an event, and handle it and all that is due."""
@@ -134,7 +120,7 @@ class Supervisor:
             else:
                 self._on_channel(key.data, events)
         now = time.monotonic()
-        for slot in self._slots:
+        for slot in self._children:
             if slot.start_at is not None and slot.start_at <= now:
                 self._start(slot)
         self._rollout.on_tick(now)
@@ -145,14 +131,14 @@ class Supervisor:
 
     def _update_interest(self) -> None:
         """Have the selector wait for writability where something could not be sent."""
-        for slot in self._slots:
+        for slot in self._children:
             if slot.channel is not None and not slot.channel.ended:
                 events = selectors.EVENT_READ | (selectors.EVENT_WRITE if slot.channel.pending else 0)
                 self._selector.modify(slot.channel.socket, events, slot)
 
     def _next_deadline(self) -> float:
         """When something is due even if nothing happens."""
-        times = [self._kill_at, self._rollout.deadline, *(slot.start_at for slot in self._slots)]
+        times = [self._kill_at, self._rollout.deadline, *(slot.start_at for slot in self._children)]
         return min([self._last_tick + self._tick_interval, *(at for at in times if at is not None)])
 
     # --- starting workers, and their exits ------------------------------------------------------------------------
@@ -165,62 +151,37 @@ class Supervisor:
             with signals_blocked():
                 pid = fork()
                 if pid == 0:
-                    self._run_worker(slot, ours, theirs)
+                    run_forked(lambda: self._run_child(slot, ours, theirs), slot.name, self._log)
         except OSError as error:  # out of memory, processes or descriptors: others serve, and it is tried again
             for end in ends:
                 end.close()
             slot.start_at = time.monotonic() + slot.backoff.delay(0, self._options.jitter())
-            self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"cannot be started: {error.strerror}")
+            self._log.error(names.EVENT_WORKER, worker=slot.name, message=f"cannot be started: {error.strerror}")
             return
         theirs.close()
         slot.on_start(pid, Channel(ours), time.monotonic())
         self._selector.register(ours, selectors.EVENT_READ, slot)
 
-    def _run_worker(self, slot: WorkerSlot, ours: socket.socket, link: socket.socket) -> NoReturn:
-        """Continue as a worker, in the forked process. Of the supervisor's descriptors it keeps the listening sockets
-        only: with an end of another worker's socket pair, that one could not notice that the supervisor has exited."""
-        code = 1
-        try:
-            ours.close()
-            for other in self._slots:
-                if other.channel is not None:
-                    other.channel.socket.close()
-            self._selector.close()
-            self._signals.close()
-            if self._options.status is not None:
-                self._options.status.detach()
-            code = run_worker(
-                WorkerOptions(
-                    number=slot.number,
-                    incarnation=slot.incarnation,
-                    config=self._rollout.config,
-                    generation=self._rollout.generation,
-                    sockets=self._options.sockets,
-                    link=link,
-                    board=self._board,
-                    heartbeat=self._tick_interval / 2,
-                    drain=self._drain,
-                    log=self._log,
-                    state=self._options.state,
-                    reported_credentials=self._options.reported_credentials if slot.incarnation == 1 else None,
-                )
-            )
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else 1
-        except ConfigError as error:  # the state on this machine was good when the gateway started
-            for sentence in error.sentences:
-                self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"cannot start: {sentence}")
-        except BaseException as error:  # noqa: BLE001 - nothing may propagate into the supervisor's frames
-            self._log.error(names.EVENT_INTERNAL_ERROR, worker=slot.number, traceback=error_location(error))
-        finally:
-            with contextlib.suppress(OSError, ValueError):
-                sys.stdout.flush()  # ``_exit`` runs no exit handlers
-                sys.stderr.flush()
-                self._log.flush()
-            os._exit(code)
+    def _run_child(self, slot: WorkerSlot, ours: socket.socket, link: socket.socket) -> int:
+        """Continue as a child, in the forked process. Of the supervisor's descriptors it keeps the listening sockets
+        that it serves: with an end of another child's socket pair, that one could not notice that the supervisor has
+        exited."""
+        ours.close()
+        for other in self._children:
+            if other.channel is not None:
+                other.channel.socket.close()
+        self._selector.close()
+        self._signals.close()
+        if self._options.status is not None:
+            self._options.status.detach()
+        common = ChildOptions(
+            number=slot.number, config=self._rollout.config, generation=self._rollout.generation, link=link,
+            board=self._board, heartbeat=self._tick_interval / 2, drain=self._drain, log=self._log,
+        )  # fmt: skip
+        return serve_as_child(common, slot.incarnation, self._options)
 
     def _reap(self) -> None:
-        for slot in self._slots:
+        for slot in self._children:
             if slot.pid:
                 pid, status = os.waitpid(slot.pid, os.WNOHANG)
                 if pid:
@@ -234,21 +195,23 @@ class Supervisor:
         pid, lifetime = slot.pid, now - slot.started
         expected = slot.state is State.DRAINING and code == 0
         slot.on_exit()
-        self._finished.fold(slot.number)
+        if slot.number != ADMIN:
+            self._finished.fold(slot.number)
         self._rollout.on_exit(slot, now)
         if self._stopping:
             return
         how = f"was ended by {signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
         if failed_start:
-            self._log.error(names.EVENT_WORKER, worker=slot.number, message=f"{how} before it could serve")
+            self._log.error(names.EVENT_WORKER, worker=slot.name, message=f"{how} before it could serve")
             self._exit_code = code if code > 0 else 1
             self._stop()
             return
-        self._finished.count_restart()
+        if slot.number != ADMIN:
+            self._finished.count_restart()
         delay = slot.backoff.delay(lifetime, self._options.jitter())
         slot.start_at = now + delay
         emit = self._log.warning if expected else self._log.error
-        emit(names.EVENT_WORKER, worker=slot.number, pid=pid, restart_in_s=round(delay, 3),
+        emit(names.EVENT_WORKER, worker=slot.name, pid=pid, restart_in_s=round(delay, 3),
              message=how if expected else f"{how}; {slot.describe_exit()}")  # fmt: skip
         self._assign_sockets()
 
@@ -276,7 +239,7 @@ class Supervisor:
             for message in channel.receive():
                 self._on_message(slot, message)
         except ValueError as error:
-            self._log.error(names.EVENT_INTERNAL_ERROR, worker=slot.number, traceback=error_location(error))
+            self._log.error(names.EVENT_INTERNAL_ERROR, worker=slot.name, traceback=error_location(error))
             kill(slot.pid)
             channel.ended = True
         if channel.ended:
@@ -289,19 +252,24 @@ class Supervisor:
             case Draining():
                 slot.state = State.DRAINING
                 self._assign_sockets()
+            case DirectoryChanged(version):
+                for worker in self._slots:
+                    worker.send(ReadDirectory(version))
             case ConfigApplied(generation, problem):
                 self._rollout.on_applied(slot, generation, problem, time.monotonic())
 
     def _on_ready(self, slot: WorkerSlot) -> None:
         slot.state = State.READY
         if self._started:
-            self._log.info(names.EVENT_WORKER, worker=slot.number, action="ready", pid=slot.pid)
-        elif all(s.state is State.READY for s in self._slots):
+            self._log.info(names.EVENT_WORKER, worker=slot.name, action="ready", pid=slot.pid)
+        elif all(s.state is State.READY for s in self._children):
             self._started = True
             options = self._options
             self._log.info(
                 names.EVENT_LISTENING, url=options.url, apis=", ".join(api_paths()), workers=len(self._slots)
             )  # fmt: skip
+            if options.admin_url:
+                self._log.info(names.EVENT_LISTENING, url=options.admin_url, apis="admin")
             self._manager.ready("Serving")
         self._assign_sockets()
 
@@ -320,10 +288,10 @@ class Supervisor:
         self._reap()
         # Not by the clock alone: if this process was stopped for a while, that is not the workers' fault.
         elapsed, self._last_tick = min(now - self._last_tick, 2 * self._tick_interval), now
-        for slot in self._slots:
+        for slot in self._children:
             if slot.pid:
-                heartbeat = self._board.workers[slot.number - 1].heartbeat()
-                hangs = slot.record_heartbeat(heartbeat, elapsed, self._hang_timeout)
+                record = self._board.admin if slot.number == ADMIN else self._board.workers[slot.number - 1]
+                hangs = slot.record_heartbeat(record.heartbeat(), elapsed, self._hang_timeout)
                 if hangs and not self._stopping:  # a drain has a timeout of its own
                     self._kill_hung(slot)
         limit = (self._manager.watchdog or HANG_TIMEOUT) / 2
@@ -334,7 +302,7 @@ class Supervisor:
 
     def _kill_hung(self, slot: WorkerSlot) -> None:
         self._log.error(
-            names.EVENT_WORKER, worker=slot.number, message=f"has not responded for {slot.silent:.0f} s: killed"
+            names.EVENT_WORKER, worker=slot.name, message=f"has not responded for {slot.silent:.0f} s: killed"
         )
         kill(slot.pid)
 
@@ -354,7 +322,7 @@ class Supervisor:
 
     def _reopen_logs(self) -> None:
         self._log.reopen_files()
-        for slot in self._slots:
+        for slot in self._children:
             if slot.pid:
                 kill(slot.pid, signal.SIGUSR1)
 
@@ -366,10 +334,9 @@ class Supervisor:
         self._kill_at = min(until, self._kill_at or until)
         if not at_once:
             self._manager.stopping(longest + 2 * CLOSE_TIMEOUT)
-            for sock in self._options.sockets:  # the workers have their own copies for the time of the delay
-                sock.close()
+            self._close_listeners()  # the children have their own copies for the time of the delay
         self._tell_stopping(at_once=at_once)
-        for slot in self._slots:
+        for slot in self._children:
             slot.start_at = None
             slot.send(Shutdown(at_once))
 
@@ -384,9 +351,9 @@ class Supervisor:
 
     def _kill_all(self) -> None:
         self._kill_at = None
-        for slot in self._slots:
+        for slot in self._children:
             if slot.pid:
-                self._log.error(names.EVENT_WORKER, worker=slot.number, message="does not exit: killed")
+                self._log.error(names.EVENT_WORKER, worker=slot.name, message="does not exit: killed")
                 kill(slot.pid)
 
     def _reload(self) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -42,15 +42,28 @@ _FINISHED: Final = msgspec.msgpack.Decoder(FinishedWorkers)
 
 def read_totals(board: Scoreboard, *, metrics: bool) -> GatewayTotals:
     """All workers together, as far as they have reported."""
-    worker_decoder = _REPORT if metrics else _STATUS
-    reports: dict[int, WorkerStatus] = {
-        number: worker_decoder.decode(record)
-        for number, slot in enumerate(board.workers, 1)
-        if (record := slot.read()) is not None
-    }
+    reports = _reports(board, _REPORT if metrics else _STATUS)
     finished = board.finished.read()
     assert finished is not None, "the supervisor writes it before it forks"
     return totals((_FINISHED if metrics else _FINISHED_STATUS).decode(finished), reports)
+
+
+def running_workers(board: Scoreboard) -> dict[int, WorkerStatus]:
+    """The workers that run, by their numbers, as far as they have reported."""
+    reports = _reports(board, _STATUS)
+    finished = board.finished.read()
+    folded = [] if finished is None else _FINISHED_STATUS.decode(finished).folded
+    return {
+        number: report for number, report in reports.items() if not folded or report.incarnation > folded[number - 1]
+    }
+
+
+def _reports(board: Scoreboard, decoder: msgspec.msgpack.Decoder[Any]) -> dict[int, WorkerStatus]:
+    return {
+        number: decoder.decode(record)
+        for number, slot in enumerate(board.workers, 1)
+        if (record := slot.read()) is not None
+    }
 
 
 class FinishedTotals:

@@ -9,41 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import socket
 import sys
+import time
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from types import FrameType
-from typing import Any
-
-import msgspec
+from dataclasses import dataclass
 
 from modelmux.app import Gateway
-from modelmux.config import Config, ConfigError
-from modelmux.process.memory import MemoryReturner, tune_for_serving
-from modelmux.process.sd_notify import ServiceManager
-from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings, GatewayServer, gateway_config
-from modelmux.process.user_signals import handle_user_signals
-from modelmux.process.workers.protocol import (
-    WORKER_DECODER,
-    ApplyConfig,
-    ConfigApplied,
-    Draining,
-    FrameDecoder,
-    Ready,
-    ServeSockets,
-    Shutdown,
-    ToSupervisor,
-    ToWorker,
-    encode_frame,
-)
-from modelmux.process.workers.scoreboard import Scoreboard
+from modelmux.config import Config
+from modelmux.process.memory import MemoryReturner
+from modelmux.process.server import gateway_config
+from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
+from modelmux.process.workers.protocol import ReadDirectory, ServeSockets, ToWorker
 from modelmux.process.workers.totals import Reporter
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log, Logger, error_location
+from modelmux.telemetry.log import Log
 from modelmux.telemetry.worker_metrics import WorkerReport
 
 
@@ -53,21 +34,12 @@ class WorkerOptions:
 
     :param incarnation: counts the processes that ran in the slot of this worker.
     :param sockets: the listening sockets of all workers; that of this one is at ``number - 1``.
-    :param link: its end of the socket pair.
     :param reported_credentials: as ``Gateway.reported_credentials``.
-    :param heartbeat: seconds between two reports if nothing changes.
     """
 
-    number: int
+    common: ChildOptions
     incarnation: int
-    config: Config
-    generation: int
     sockets: list[socket.socket]
-    link: socket.socket
-    board: Scoreboard
-    heartbeat: float
-    drain: DrainSettings
-    log: Logger
     state: LocalState
     reported_credentials: str | None = None
 
@@ -78,26 +50,19 @@ def run_worker(options: WorkerOptions) -> int:
     :returns: the exit code.
     """
     _avoid_system_proxies()
-    log = WorkerLog(options.log, options.number)
+    common = options.common
+    log = ChildLog(common.log, common.number)
     if options.state.counters is not None:
-        options.state.counters.take_over(options.number)
+        options.state.counters.take_over(common.number)
     # The supervisor has logged the warnings, and written the keys of the configuration.
     gateway = Gateway(
-        options.config, log=log, state=options.state, log_warnings=False, manages_keys=False, worker=options.number
+        common.config, log=log, state=options.state, log_warnings=False, manages_keys=False, worker=common.number
     )
     gateway.reported_credentials = options.reported_credentials
-    gateway.metrics.read_log_drops = options.log.dropped
+    gateway.metrics.read_log_drops = common.log.dropped
     gateway.body_memory.on_burst_over = MemoryReturner()
     server = WorkerServer(options, gateway, log)
-    signal.signal(signal.SIGTERM, server.on_sigterm)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    handle_user_signals(options.log.reopen_files)
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    tune_for_serving()
-    server.run(sockets=[options.sockets[options.number - 1]])
-    return 0 if server.started else 1
+    return server.run_child(options.sockets[common.number - 1])
 
 
 def _avoid_system_proxies() -> None:
@@ -106,79 +71,39 @@ def _avoid_system_proxies() -> None:
         os.environ["no_proxy"] = "*"
 
 
-class WorkerLog:
-    """A log whose lines name the worker."""
-
-    def __init__(self, log: Log, worker: int) -> None:
-        self._log = log
-        self._worker = worker
-
-    def debug(self, event: str, **fields: Any) -> None:
-        self._log.debug(event, worker=self._worker, **fields)
-
-    def info(self, event: str, **fields: Any) -> None:
-        self._log.info(event, worker=self._worker, **fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        self._log.warning(event, worker=self._worker, **fields)
-
-    def error(self, event: str, **fields: Any) -> None:
-        self._log.error(event, worker=self._worker, **fields)
-
-
-class WorkerServer(GatewayServer):
+class WorkerServer(ChildServer):
     """The server of one worker."""
 
     def __init__(self, options: WorkerOptions, gateway: Gateway, log: Log) -> None:
-        super().__init__(gateway_config(gateway), ServiceManager(), None, gateway.readiness, options.drain)
+        common = options.common
+        super().__init__(gateway_config(gateway), gateway.readiness, common, log)
         self._options = options
         self._gateway = gateway
-        self._log = log
-        self._link: SupervisorLink | None = None
         self._extra_sockets: dict[int, asyncio.Server] = {}
-        self._commands: asyncio.Queue[ServeSockets | ApplyConfig] = asyncio.Queue()
-        self._command_task: asyncio.Task[None] | None = None
-        self._generation = options.generation
+        self._started_at = time.time()
         self._accepting = False
-        self._reporter = Reporter(options.board, options.number, self._report, options.heartbeat)
+        self._reporter = Reporter(common.board, common.number, self._report, common.heartbeat)
 
-    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Without uvicorn's signal handlers."""
-        await self._serve(sockets)
-
-    def on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
-        """The same however often it comes: only the supervisor ends a drain early."""
-        self.should_exit = True
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if not self.started:
-            return
-        loop = asyncio.get_running_loop()
-        _, self._link = await loop.create_unix_connection(
-            lambda: SupervisorLink(self.on_message, self.on_supervisor_lost), sock=self._options.link
-        )
-        self._command_task = asyncio.create_task(self._run_commands())
+    def on_started(self) -> None:
         self._accepting = True
         self._gateway.metrics.on_change = self._readiness.on_change = self._reporter.changed
         self._readiness.aggregate = self._reporter.totals
+        if self._gateway.directory is not None:
+            self._gateway.directory.on_change.append(lambda _: self._reporter.write())
         self._reporter.start()
-        self._link.send(Ready())
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        assert self._link is not None
-        assert self._command_task is not None
+    def on_stopping(self) -> None:
         self._accepting = False
         self._reporter.write()
-        self._link.send(Draining())
-        self._command_task.cancel()
-        await asyncio.wait([self._command_task])
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown([*(sockets or []), *self._options.sockets])
+
+    def on_stopped(self) -> None:
         self._reporter.stop()
-        await self._link.close()
 
     def _report(self) -> WorkerReport:
-        metrics = self._gateway.metrics
+        metrics, directory = self._gateway.metrics, self._gateway.directory
         return WorkerReport(
             pid=os.getpid(),
             incarnation=self._options.incarnation,
@@ -187,49 +112,29 @@ class WorkerServer(GatewayServer):
             generation=self._generation,
             counts=metrics.counts(),
             metrics=metrics.values(),
+            started=self._started_at,
+            in_flight=metrics.in_flight,
+            directory_version=None if directory is None else directory.current.version,
         )
 
-    # --- messages of the supervisor -------------------------------------------------------------------------------
+    # --- commands of the supervisor -------------------------------------------------------------------------------
 
     def on_message(self, message: ToWorker) -> None:
-        match message:
-            case Shutdown(at_once):
-                self.should_exit = True
-                self.force_exit = self.force_exit or at_once
-            case ServeSockets() | ApplyConfig():
-                self._commands.put_nowait(message)
+        if isinstance(message, ReadDirectory):  # at once: a reload in the queue may take seconds
+            if self._gateway.directory is not None:
+                self._gateway.directory.expect(message.version)
+        else:
+            super().on_message(message)
 
-    def on_supervisor_lost(self) -> None:
-        """The supervisor has exited. Without it this process cannot be found or controlled, so it drains. A successor
-        may need the port."""
-        if not self.should_exit:
-            self._log.error(names.EVENT_WORKER, message="lost the supervisor; draining, then exiting")
-            self._drain = replace(self._drain, delay=0.0)
-            self.should_exit = True
+    async def apply(self, config: Config) -> None:
+        await self._gateway.reload(config)
 
-    def _send(self, message: ToSupervisor) -> None:
-        if self._link is not None:
-            self._link.send(message)
-
-    # --- commands that take a while -------------------------------------------------------------------------------
-
-    async def _run_commands(self) -> None:
-        while True:
-            message = await self._commands.get()
-            if isinstance(message, ApplyConfig):
-                await self._apply_config(message)
-            else:
-                await self._serve_sockets(set(message.sockets))
-
-    async def _apply_config(self, message: ApplyConfig) -> None:
-        problem = None
-        try:
-            await self._gateway.reload(Config.from_dict(msgspec.msgpack.decode(message.config)))
-            self._generation = message.generation
-        except Exception as error:  # noqa: BLE001 - the supervisor gets it, and replaces this worker
-            problem = "; ".join(error.sentences) if isinstance(error, ConfigError) else error_location(error)
+    def on_applied(self) -> None:
         self._reporter.write()
-        self._send(ConfigApplied(message.generation, problem))
+
+    async def on_command(self, message: ToWorker) -> None:
+        if isinstance(message, ServeSockets):
+            await self._serve_sockets(set(message.sockets))
 
     async def _serve_sockets(self, indices: set[int]) -> None:
         """Accept from these sockets of other workers, and no longer from the rest."""
@@ -256,42 +161,3 @@ class WorkerServer(GatewayServer):
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
         return connection
-
-
-class SupervisorLink(asyncio.Protocol):
-    """The worker's end of the socket pair."""
-
-    def __init__(self, on_message: Callable[[ToWorker], None], on_lost: Callable[[], None]) -> None:
-        self._on_message = on_message
-        self._on_lost = on_lost
-        self._frames = FrameDecoder()
-        self._transport: asyncio.Transport | None = None
-        self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]
-
-    def data_received(self, data: bytes) -> None:
-        try:
-            for body in self._frames.feed(data):
-                self._on_message(WORKER_DECODER.decode(body))
-        except (ValueError, msgspec.DecodeError):  # not our supervisor: treated as lost
-            self._abort()
-
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - whatever the reason
-        self.lost.set_result(None)
-        self._on_lost()
-
-    def send(self, message: ToSupervisor) -> None:
-        if self._transport is not None and not self.lost.done():
-            self._transport.write(encode_frame(message))
-
-    async def close(self) -> None:
-        """Close once everything is sent."""
-        if self._transport is not None:
-            self._transport.close()
-        await asyncio.wait([self.lost], timeout=CLOSE_TIMEOUT)
-
-    def _abort(self) -> None:
-        if self._transport is not None:
-            self._transport.abort()

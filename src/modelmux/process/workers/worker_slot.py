@@ -1,4 +1,5 @@
-"""The workers as the supervisor sees them: state, socket pair, restart delay, and who serves orphaned sockets.
+"""The workers and the process of the admin API as the supervisor sees them: state, socket pair, restart delay, and who
+serves orphaned sockets.
 
 Not in this module: forking, signals, the selector. Those are the supervisor's.
 """
@@ -28,6 +29,8 @@ HANG_TIMEOUT: Final = 20.0
 MIN_HANG_TIMEOUT: Final = 5.0
 #: Early exits in a row that are called a crash loop.
 _CRASH_LOOP: Final = 3
+#: The number of the process of the admin API, where workers are counted from 1.
+ADMIN: Final = 0
 _READ_SIZE: Final = 2**18
 
 
@@ -104,9 +107,9 @@ class Channel:
 
 @dataclass(slots=True, eq=False)
 class WorkerSlot:
-    """The slot of one worker; one process after another runs in it.
+    """The slot of one worker, or of the process of the admin API; one process after another runs in it.
 
-    :param number: counts from 1; its listening socket has the index ``number - 1``.
+    :param number: counts from 1, or is ``ADMIN``; the listening socket of a worker has the index ``number - 1``.
     :param incarnation: counts the processes that ran in this slot.
     :param heartbeat: the state of its slot of the scoreboard at the last look.
     :param silent: seconds for which that has not changed.
@@ -124,6 +127,16 @@ class WorkerSlot:
     heartbeat: bytes = b""
     silent: float = 0.0
     extra_sockets: list[int] = field(default_factory=list)
+
+    @property
+    def name(self) -> int | str:
+        """For log lines."""
+        return process_name(self.number)
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return "the admin API" if self.number == ADMIN else f"worker {self.number}"
 
     def on_start(self, pid: int, channel: Channel, now: float) -> None:
         """A process was started."""
@@ -153,7 +166,14 @@ class WorkerSlot:
         exits = self.backoff.early_exits
         if exits >= _CRASH_LOOP:
             return f"crash loop: exited {exits} times shortly after start; see the log lines above"
+        if self.number == ADMIN:
+            return "requests of the admin API are lost, those of models are not"
         return "its requests are lost, those of other workers are not"
+
+
+def process_name(number: int) -> int | str:
+    """A child as log lines name it."""
+    return "admin" if number == ADMIN else number
 
 
 def hang_timeout(watchdog: float | None) -> float:

@@ -33,6 +33,7 @@ class Feed:
     """
     :param current: the directory at the start.
     :param on_problem: gets a sentence when the store begins to fail; None when it works again.
+    :ivar on_change: get each directory that takes the place of another.
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class Feed:
         current: Directory,
         runtime: Runtime,
         on_problem: Callable[[str | None], None],
+        on_change: Callable[[Directory], None] = lambda _: None,
     ) -> None:
         self._store = store
         self.current = current
         self._sleep = runtime.sleep
         self._clock = runtime.clock
         self._on_problem = on_problem
+        self.on_change = [on_change]
+        self._expected = 0  # the version that this process was told of
         self._watching: asyncio.Task[None] | None = None
         self._reading: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
@@ -60,17 +64,38 @@ class Feed:
 
     @property
     def is_stale(self) -> bool:
-        """Whether a change may have been missed. While the store fails, what is known is as good as it can be."""
+        """Whether a change may have been missed. While the store fails, what is known is as good as it can be, unless
+        there is known to be more."""
         if self._watching is None:
             return True
-        return self._clock() - self._looked_at > FRESH_FOR and not (self._failing and _runs_here(self._watching))
+        return self._clock() - self._looked_at > FRESH_FOR and (
+            self._is_behind or not (self._failing and _runs_here(self._watching))
+        )
+
+    @property
+    def _is_behind(self) -> bool:
+        return self.current.version < self._expected
+
+    def expect(self, version: int) -> None:
+        """This version was written: look for it now. Until it is here, ``FRESH_FOR`` seconds from now requests
+        wait for it and are refused. It needs a running event loop."""
+        if version > max(self.current.version, self._expected):
+            if not self._is_behind:
+                self._looked_at = self._clock()
+            self._expected = version
+            self._refreshed()
 
     async def freshen(self) -> None:
-        """Have the directory of now, unless the store fails or takes long, and follow changes from here on."""
+        """Have the directory of now, unless the store fails or takes long, and follow changes from here on.
+
+        :raises StoreUnavailable: there is known to be a later one, which cannot be had.
+        """
         self.watch()
         _, late = await asyncio.wait([self._refreshed()], timeout=LONGEST_WAIT)
         if late:
             self._set_problem(f"no answer in {LONGEST_WAIT:g} s")
+        if self._is_behind:
+            raise _unavailable("The keys of this gateway were changed, and cannot be read at the moment.")
 
     def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
         """See ``DirectoryStore.change_now``. :raises StoreFailed:"""
@@ -93,12 +118,8 @@ class Feed:
         try:
             await asyncio.shield(self._refreshed())
         except StoreFailed as error:
-            failure = StoreUnavailable(
-                "The keys of this gateway cannot be read at the moment, and this one is not known yet.",
-                code="accounts_unavailable", hint="Try again in a moment.", detail=str(error),
-            )  # fmt: skip
-            failure.retry_after = RETRY_AFTER
-            raise failure from None
+            problem = "The keys of this gateway cannot be read at the moment, and this one is not known yet."
+            raise _unavailable(problem, str(error)) from None
 
     async def aclose(self) -> None:
         """Stop following. Idempotent."""
@@ -141,9 +162,13 @@ class Feed:
             self._set_problem(problem)
             raise StoreFailed(problem) from error
         finally:
-            self._looked_at = self._clock()
+            if not self._is_behind:
+                self._looked_at = self._clock()
         if latest is not self.current:
             self.current = latest
+            self._looked_at = self._clock()
+            for on_change in self.on_change:
+                on_change(latest)
         if self._failing:
             self._failing = False
             self._on_problem(None)
@@ -152,6 +177,12 @@ class Feed:
         if not self._failing:
             self._failing = True
             self._on_problem(f"the keys cannot be read; those that are known are served on ({problem})")
+
+
+def _unavailable(message: str, detail: str | None = None) -> StoreUnavailable:
+    error = StoreUnavailable(message, code="accounts_unavailable", hint="Try again in a moment.", detail=detail)
+    error.retry_after = RETRY_AFTER
+    return error
 
 
 def _begin(look: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -43,7 +43,11 @@ def open_directory(
 
 
 def open_feed(
-    config: Config, environment: Mapping[str, str], runtime: Runtime, on_problem: Callable[[str | None], None]
+    config: Config,
+    environment: Mapping[str, str],
+    runtime: Runtime,
+    on_problem: Callable[[str | None], None],
+    on_change: Callable[[Directory], None] = lambda _: None,
 ) -> Feed | None:
     """The directory of a gateway; None without accounts. It must not be used before a fork.
 
@@ -53,7 +57,7 @@ def open_feed(
         return None
     try:
         store = open_directory(config, environment)
-        return Feed(store, store.load(), runtime, on_problem)
+        return Feed(store, store.load(), runtime, on_problem, on_change)
     except StoreFailed as error:
         raise ConfigError([f"accounts.store: {error}"]) from None
 

@@ -424,3 +424,40 @@ def test_a_token_that_cannot_stand_in_a_header_is_told(tmp_path: Path, token: st
     assert result.status == status
     assert token not in repr(result)
     assert (one.token is None) == (status == "fail")
+
+
+@pytest.mark.parametrize(
+    ("listen", "token", "status", "says"),
+    [
+        ("127.0.0.1:0", "", "warn", "has no token, so it refuses every request"),
+        ("127.0.0.1:0", 'token = "token-of-the-owner"', "ok", "for this machine only"),
+        ("0.0.0.0:0", 'token = "token-of-the-owner"', "warn", "other machines can reach it, and it has no TLS"),
+        ("off", "", "ok", "switched off"),
+        ("nonsense", "", None, ""),
+    ],
+)
+def test_the_admin_api(tmp_path: Path, listen: str, token: str, status: str | None, says: str) -> None:
+    accounts = f'[accounts]\nenabled = true\nstore = "sqlite:{tmp_path}/accounts.db"\n'
+    admin = f'[admin]\nlisten = "{listen}"\n{token}\n'
+    one = subject(tmp_path, f"{PLAIN}[server]\nport = 0\n{accounts}{admin}")
+    list(check_files(one))
+    results = by_check(check_server(one))
+    result = results.get("admin API")
+    assert (result and result.status) == status
+    assert result is None or says in result.detail
+    assert "token-of-the-owner" not in repr(results)
+    if status is None:
+        assert results["exposure"].status == "fail"
+
+
+def test_tokens_without_accounts_are_told(tmp_path: Path) -> None:
+    one = subject(tmp_path, f'{PLAIN}[server]\nport = 0\n[admin]\ntoken = "token-of-the-owner"\n')
+    list(check_files(one))
+    result = by_check(check_server(one))["admin API"]
+    assert (result.status, result.hint) == ("warn", "set accounts.enabled = true")
+
+
+def test_the_remedy_for_the_port_of_the_admin_api_names_its_setting() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        taken.settimeout(5)
+        assert "admin.listen" in (check_port("127.0.0.1", taken.getsockname()[1], "admin.listen").hint or "")

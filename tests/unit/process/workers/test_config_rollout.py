@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from typing import Any
-from unittest.mock import MagicMock
 
 import msgspec
 import pytest
 
 from modelmux.config import Config, ConfigError, Loaded
 from modelmux.process.reload import ReloadResult
-from modelmux.process.workers import supervisor
 from modelmux.process.workers.config_rollout import APPLY_TIMEOUT, ConfigRollout
+from modelmux.process.workers.forked import run_forked
 from modelmux.process.workers.protocol import Shutdown
 from modelmux.process.workers.worker_slot import State, WorkerSlot
 from modelmux.telemetry.log import null_logger
@@ -81,19 +80,17 @@ def test_a_rejected_configuration_is_told_with_the_remedy() -> None:
 
 
 def test_a_worker_that_cannot_start_says_why_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    def run_worker(options: object) -> int:
+    def run() -> int:
         raise ConfigError(["the database was lost"], hint="Put it back.")
 
     def exit_(code: int) -> None:
         raise SystemExit(code)
 
-    monkeypatch.setattr(supervisor, "run_worker", run_worker)
     monkeypatch.setattr(os, "_exit", exit_)
-    lines, ours = Lines(), MagicMock()
-    lines.flush = lambda: None  # type: ignore[attr-defined]
-    parent = MagicMock(_log=lines, _slots=[], _board=None, _tick_interval=1.0)
+    lines: Any = Lines()
+    lines.flush = lambda: None
     with pytest.raises(SystemExit) as caught:
-        supervisor.Supervisor._run_worker(parent, WorkerSlot(2), ours, ours)
+        run_forked(run, 2, lines)
     assert caught.value.code == 1
     message = "cannot start: the database was lost. Put it back."
     assert lines.lines == [("worker", {"worker": 2, "message": message})]

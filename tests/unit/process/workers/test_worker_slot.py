@@ -18,6 +18,7 @@ from modelmux.process.workers.protocol import (
     encode_frame,
 )
 from modelmux.process.workers.worker_slot import (
+    ADMIN,
     MAX_RESTART_DELAY,
     RESTART_SPREAD,
     STABLE_AFTER,
@@ -125,3 +126,12 @@ def test_bytes_that_are_not_a_message_are_an_error(pair: tuple[Channel, socket.s
     theirs.sendall(b"\0\0\0\3GET")
     with pytest.raises(ValueError):
         list(channel.receive())
+
+
+def test_the_process_of_the_admin_api_is_called_so() -> None:
+    slot, worker = WorkerSlot(ADMIN), WorkerSlot(2)
+    assert (slot.name, slot.title) == ("admin", "the admin API")
+    assert (worker.name, worker.title) == (2, "worker 2")
+    assert "those of models are not" in slot.describe_exit()
+    slot.backoff.early_exits = 3
+    assert "crash loop" in slot.describe_exit()

@@ -52,7 +52,8 @@ class World:
         self.awake = asyncio.Event()  # not set while the process does not run
         self.awake.set()
         runtime = Runtime(sleep=self.sleep, clock=lambda: self.time)
-        self.feed = Feed(store, Directory(), runtime, self.problems.append)
+        self.changes: list[Directory] = []
+        self.feed = Feed(store, Directory(), runtime, self.problems.append, self.changes.append)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -70,6 +71,7 @@ async def test_it_follows_changes() -> None:
     world.feed.watch()
     changed = world.store.next()
     await until(lambda: world.feed.current is changed)
+    assert world.changes == [changed]
     assert set(world.slept) == {INTERVAL}
     assert INTERVAL <= 0.5, "a revoked key is refused within a second"
     await world.feed.aclose()
@@ -239,3 +241,41 @@ def test_another_event_loop_follows_changes_anew() -> None:
     world.awake = asyncio.Event()
     asyncio.run(end())
     assert world.store.reads == 2
+
+
+async def test_a_version_that_it_is_told_of_is_read_at_once() -> None:
+    world = World()
+    world.awake.clear()  # it would not look by itself
+    world.feed.watch()
+    await asyncio.sleep(0)
+    changed = world.store.next()
+    world.feed.expect(changed.version)
+    await until(lambda: world.feed.current is changed)
+    reads = world.store.reads
+    world.feed.expect(changed.version)
+    await asyncio.sleep(0)
+    assert world.store.reads == reads, "it has that one"
+    await world.feed.aclose()
+
+
+async def test_what_it_has_is_in_use_for_a_second_after_it_was_told_of_more() -> None:
+    world = World()
+    world.feed.watch()
+    world.store.error = StoreFailed("disk gone")
+    world.feed.expect(7)
+    await world.looked()
+    assert not world.feed.is_stale
+    world.time += FRESH_FOR
+    world.feed.expect(8)
+    await world.looked()
+    world.time += 0.01
+    assert world.feed.is_stale, "another change does not give it another second"
+    with pytest.raises(StoreUnavailable) as refused:
+        await world.feed.freshen()
+    assert (refused.value.code, refused.value.retry_after) == ("accounts_unavailable", 2.0)
+    world.store.error = None
+    while world.store.directory.version < 8:
+        world.store.next()
+    await world.feed.freshen()
+    assert not world.feed.is_stale
+    await world.feed.aclose()

@@ -1,0 +1,98 @@
+"""What the listener of the admin API serves: probes, and the API to those who may reach it at all.
+
+Who a caller is, and what they may do, is decided in the API.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from modelmux.admin.operation import BASE
+from modelmux.config import Config
+from modelmux.config.admin_check import admin_tokens
+from modelmux.config.allowed_hosts import read_hosts
+from modelmux.dialects.registry import OPENAI_CHAT
+from modelmux.errors import GatewayError, MethodNotAllowed, Unauthorized
+from modelmux.server.auth import is_loopback
+from modelmux.server.host_and_origin import HostAndOriginCheck
+from modelmux.server.responses import Receive, Scope, Send, send_error, send_json
+from modelmux.version import __version__
+
+Api = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_ALIVE: Final = b'{"status":"ok"}'
+#: What needs no token: probes, and what other commands recognize a running gateway by.
+_PAGES: Final = {
+    "/": json.dumps({"name": "modelmux", "version": __version__, "admin_base_path": BASE}).encode(),
+    "/livez": _ALIVE,
+    "/readyz": _ALIVE,
+    "/healthz": _ALIVE,
+}
+_HOST_HINT: Final = (
+    "On loopback the admin API is served only under names of this machine: use localhost or 127.0.0.1, or add the name "
+    "to admin.allowed_hosts."
+)
+_ORIGIN_HINT: Final = "Only pages of this machine may."
+
+
+class AdminListener:
+    """An ASGI application.
+
+    :param host: where it listens, whatever the configuration says by now.
+    :param on_startup, on_shutdown: run by the server's lifespan.
+    """
+
+    def __init__(
+        self, host: str, on_startup: Callable[[], Awaitable[None]], on_shutdown: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._host = host
+        self._on_startup = on_startup
+        self._on_shutdown = on_shutdown
+        self._api: Api | None = None
+        self._check: HostAndOriginCheck | None = None
+
+    def serve(self, config: Config, api: Api) -> None:
+        """Serve by a configuration from the next request on. :raises ConfigError: a name that is not a host."""
+        hosts = read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
+        is_local = is_loopback(self._host)
+        self._check = HostAndOriginCheck(hosts, host_hint=_HOST_HINT, origin_hint=_ORIGIN_HINT) if is_local else None
+        self._api = api if admin_tokens(config.admin) else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            try:
+                await self._answer(scope, receive, send)
+            except GatewayError as error:
+                await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """:raises GatewayError: before the API has the request."""
+        path = scope["path"]
+        if self._check is not None:
+            self._check.check(scope, path)
+        page = _PAGES.get(path)
+        if page is not None:
+            if scope["method"] not in ("GET", "HEAD"):
+                raise MethodNotAllowed(f"{path} does not accept {scope['method'][:20]}.", allow="GET, HEAD")
+            await send_json(send, 200, b"" if scope["method"] == "HEAD" else page, [])
+        elif self._api is None:
+            raise Unauthorized(
+                "The admin API has no token yet, so it refuses every request.",
+                hint="Its operator has to set admin.token, or MODELMUX_ADMIN_TOKEN, and to restart the gateway.",
+            )
+        else:
+            await self._api(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        await self._on_startup()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._on_shutdown()
+        await send({"type": "lifespan.shutdown.complete"})

@@ -1,0 +1,92 @@
+"""``[admin]`` beyond its types: where its listener is, and whether its tokens can be secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from modelmux.accounts.secret_format import ADMIN_PREFIX, KEY_PREFIX
+from modelmux.config.admin_schema import AdminConfig
+from modelmux.config.allowed_hosts import read_hosts
+from modelmux.config.check import Problem
+from modelmux.config.errors import ConfigError
+from modelmux.config.schema import Config
+from modelmux.config.weak_keys import weakness
+
+#: What switches the listener off, in lower case.
+_OFF: Final = frozenset({"", "off", "no", "none", "false", "0"})
+_ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[0-9A-Za-z._-]+):([0-9]{1,5})")
+_MAX_PORT: Final = 65_535
+_LISTEN_HINT: Final = 'Write admin.listen = "127.0.0.1:3001", or "off" for no admin API.'
+_GENERATE: Final = "Generate a token with: openssl rand -hex 24"
+#: Longest value that is repeated in a message.
+_MAX_SHOWN: Final = 100
+
+
+def admin_address(config: Config) -> tuple[str, int] | None:
+    """Host and port of the listener of the admin API; None without one. A host of IPv6 is in brackets.
+
+    :raises ConfigError: it is not an address.
+    """
+    text = config.admin.listen.strip()
+    if not config.accounts.enabled or text.lower() in _OFF:
+        return None
+    match = _ADDRESS.fullmatch(text)
+    if match is None or int(match[2]) > _MAX_PORT:
+        problem = f"{text[:_MAX_SHOWN]!r} is not an address with a port"
+        raise ConfigError([str(Problem(("admin", "listen"), problem))], hint=_LISTEN_HINT)
+    return match[1], int(match[2])
+
+
+def admin_tokens(admin: AdminConfig) -> list[str]:
+    """All tokens: that of the owner, if there is one, and those of ``admin.tokens`` in their order."""
+    return [secret.reveal() for secret in (admin.token, *(one.token for one in admin.tokens)) if secret is not None]
+
+
+def check_admin(config: Config) -> None:
+    """:raises ConfigError: naming every value that cannot be used; tokens are not repeated."""
+    admin_address(config)
+    read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
+    problems = [*_token_problems(config), *_entry_problems(config.admin)]
+    if problems:
+        raise ConfigError([str(problem) for problem in problems], hint=_GENERATE)
+
+
+def _token_problems(config: Config) -> Iterator[Problem]:
+    admin = config.admin
+    paths: list[tuple[str | int, ...]] = [("admin", "token")] if admin.token is not None else []
+    paths += [("admin", "tokens", index, "token") for index in range(len(admin.tokens))]
+    keys = {key.reveal() for key in config.server.api_keys}
+    before = set[str]()
+    for path, token in zip(paths, admin_tokens(admin), strict=True):
+        problem = _weakness(token, keys, before)
+        if problem is not None:
+            yield Problem(path, problem)
+        before.add(token)
+
+
+def _weakness(token: str, keys: set[str], before: set[str]) -> str | None:
+    if token in keys:
+        return "it is one of server.api_keys, and clients of the models have those"
+    if token in before:
+        return "another token is the same"
+    if token.startswith(KEY_PREFIX):
+        return f"it has the form of a virtual key ({KEY_PREFIX}…), which the admin API refuses"
+    if not token.isascii() or token != token.strip() or not token.isprintable():
+        return "it has characters that a header cannot have"
+    return weakness(token.removeprefix(ADMIN_PREFIX))
+
+
+def _entry_problems(admin: AdminConfig) -> Iterator[Problem]:
+    names = [one.name.strip().lower() for one in admin.tokens]
+    for index, one in enumerate(admin.tokens):
+        path = ("admin", "tokens", index)
+        if not names[index]:
+            yield Problem((*path, "name"), "it is empty")
+        elif names[index] in names[:index]:
+            yield Problem((*path, "name"), "another token has this name")
+        if one.role == "team_admin" and not one.team:
+            yield Problem((*path, "team"), "a team_admin needs the name of a team")
+        if one.role in ("owner", "admin") and one.team:
+            yield Problem((*path, "team"), f"an {one.role} is not limited to a team: write team_admin")
