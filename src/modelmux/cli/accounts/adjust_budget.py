@@ -11,6 +11,7 @@ import click
 from modelmux.accounts.adjustments import ADJUSTMENT, Adjustment
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import adjust, check_subject
+from modelmux.accounts.budget_views import adjustment_json
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
@@ -19,7 +20,7 @@ from modelmux.accounts.find import find_budget, find_key, find_person
 from modelmux.accounts.records import Key
 from modelmux.accounts.windows import Every, WindowRule
 from modelmux.cli.accounts.directory import Access, instant, json_option, refuse_empty, with_directory
-from modelmux.cli.accounts.show_budget import adjustment_json, amount_text
+from modelmux.cli.accounts.show_budget import amount_text
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 from modelmux.cli.usage.end_users import end_user_as_stored

@@ -11,10 +11,12 @@ from msgspec.structs import replace
 
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import save_budget, set_budget_status
+from modelmux.accounts.budget_views import WindowState, adjustment_json, adjustments_now, budget_json, state_json
 from modelmux.accounts.budgets import BUDGET, Budget, OnShort, Reserve, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.find import find_budget
+from modelmux.accounts.periods import time_text
 from modelmux.accounts.windows import Every, Weekday, WindowRule
 from modelmux.cli.accounts.adjust_budget import override, read_subject, top_up
 from modelmux.cli.accounts.directory import (
@@ -24,21 +26,16 @@ from modelmux.cli.accounts.directory import (
     print_fields,
     print_table,
     refuse_empty,
-    time_text,
     with_directory,
 )
 from modelmux.cli.accounts.selectors import CONDITIONS, changed_selector, selector_options, warn_unmatched_selector
 from modelmux.cli.accounts.show_budget import (
-    WindowState,
-    adjustment_json,
-    adjustments_now,
     amount_text,
     budget_fields,
-    budget_json,
     selector_text,
-    state_json,
-    states_of,
+    states_now,
     window_text,
+    zone_now,
 )
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
@@ -112,7 +109,7 @@ def list_budgets(config_path: Path | None, overrides: dict[str, Any], json: bool
     async def run(access: Access) -> tuple[Directory, list[tuple[Budget, list[WindowState]]]]:
         directory = await access.read()
         records = sorted(directory.budgets.values(), key=lambda one: one.name.lower())
-        states = await states_of(access, directory, ((one, None) for one in records), _LISTED)
+        states = await states_now(access, directory, ((one, None) for one in records), _LISTED)
         return directory, list(zip(records, states, strict=True))
 
     directory, rows = with_directory(config_path, overrides, run)
@@ -139,8 +136,8 @@ def show(name: str, subject: str | None, config_path: Path | None, overrides: di
         directory = await access.read()
         record = find_budget(directory, name)
         whose = None if subject is None else read_subject(access.config, directory, record, subject)
-        (states,) = await states_of(access, directory, [(record, whose)])
-        adjustments = adjustments_now(access, directory, record)
+        (states,) = await states_now(access, directory, [(record, whose)])
+        adjustments = adjustments_now(directory, record, access.now, zone_now(access))
         if json:
             print_json({
                 **budget_json(record),

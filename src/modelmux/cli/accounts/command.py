@@ -12,7 +12,8 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.litellm import Imported, import_from_litellm
 from modelmux.accounts.litellm_entries import Lists, read_lists
-from modelmux.cli.accounts.directory import Access, json_option, print_table, time_text, warn_unmatched, with_directory
+from modelmux.accounts.periods import time_text
+from modelmux.cli.accounts.directory import Access, json_option, print_table, warn_unmatched, with_directory
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn

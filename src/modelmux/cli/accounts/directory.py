@@ -9,7 +9,6 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -18,7 +17,7 @@ import click
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.periods import format_instant, parse_instant
+from modelmux.accounts.periods import parse_instant
 from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
 from modelmux.cli.sanitize import one_line
@@ -186,11 +185,6 @@ def duration(text: str) -> float:
         return Seconds.parse(text.strip())
     except ValueError:
         raise click.BadParameter(f"{text!r} is not a time such as 24h or 30d") from None
-
-
-def time_text(at: int | None) -> str | None:
-    """RFC 3339 in UTC."""
-    return None if at is None else format_instant(at, UTC)
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:

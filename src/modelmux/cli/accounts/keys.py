@@ -10,11 +10,13 @@ import click
 from msgspec.structs import replace
 
 from modelmux.accounts.budget_edits import with_budget
+from modelmux.accounts.budget_views import budget_json, state_json
 from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.budgets import BUDGET, Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
 from modelmux.accounts.find import find_key, find_person, find_team
+from modelmux.accounts.periods import time_text
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import KEY, Api, Key
 from modelmux.cli.accounts.adjust_budget import budget_of_key
@@ -30,12 +32,11 @@ from modelmux.cli.accounts.directory import (
     print_table,
     refuse_empty,
     tag_pairs,
-    time_text,
     warn_unmatched,
     with_directory,
 )
 from modelmux.cli.accounts.rates import rate_options, take_rates
-from modelmux.cli.accounts.show_budget import budget_json, state_json, state_text, states_of
+from modelmux.cli.accounts.show_budget import state_text, states_now
 from modelmux.cli.accounts.show_key import key_fields, key_json
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
@@ -159,7 +160,7 @@ def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bo
         directory = await access.read()
         record = find_key(directory, key)
         budgets = budgets_of_key(directory, record)
-        states = zip((one for one, _ in budgets), await states_of(access, directory, budgets), strict=True)
+        states = zip((one for one, _ in budgets), await states_now(access, directory, budgets), strict=True)
         secrets = directory.secrets_of(record.id)
         if json:
             ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]

@@ -1,139 +1,42 @@
-"""Budgets and their windows of now as JSON and as text for people."""
+"""Budgets and their windows of now as text for people."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable
 from datetime import tzinfo
-from typing import Any
 
-from msgspec import Struct
-
-from modelmux.accounts.adjustments import Adjustment, holds, limit_of
+from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budget_windows import window_of, zone_of_budget
+from modelmux.accounts.budget_views import WindowState
+from modelmux.accounts.budget_windows import zone_of_budget
 from modelmux.accounts.budgets import Budget, Selector, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
-from modelmux.accounts.slices import WindowKey
-from modelmux.accounts.windows import Window, WindowRule
-from modelmux.cli.accounts.directory import Access, time_text
+from modelmux.accounts.windows import WindowRule
+from modelmux.cli.accounts.directory import Access
 from modelmux.cli.usage.options import read_zone
 from modelmux.cli.usage.report import rounded
 from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.ledger.window_states import states_of
 
 
-class WindowState(Struct, frozen=True, kw_only=True):
-    """The window of a subject of a budget.
-
-    :param limit: with top-ups and overrides, in the unit of the budget, as ``spent`` and ``held``.
-    :param held: what the processes of the gateway keep for requests that run, and for the next ones.
-    """
-
-    subject: str
-    window: Window
-    limit: int
-    spent: int
-    held: int
-
-
-async def states_of(
+async def states_now(
     access: Access, directory: Directory, chosen: Iterable[tuple[Budget, str | None]], most: int = 100
 ) -> list[list[WindowState]]:
-    """The windows of now, for each of the budgets.
-
-    :param chosen: with a subject; None for all of them, which for budgets for each are those who have spent most.
-    :raises StoreFailed:
-    """
-    pairs, zone = list(chosen), _zone(access)
-    windows = {budget.id: window_of(directory, budget, access.now, zone) for budget, _ in pairs}
-    named, each = [], []
-    for budget, subject in pairs:
-        start = windows[budget.id].start
-        if subject is None and budget.applies_to.each is not None:
-            each.append((budget.id, start))
-        else:
-            named.append(WindowKey(budget.id, subject or "", start))
-    # Imported here, because a Python may have been built without SQLite: opening the directory says so.
-    store = importlib.import_module("modelmux.store.ledger.read_windows")
-    spent = await store.read_windows(ledger_path(access.config), named, each, most)
-
-    def state(budget: Budget, key: WindowKey) -> WindowState:
-        window, adjustments = windows[budget.id], directory.adjustments_of(budget.id, key.subject)
-        limit = limit_of(budget, adjustments, key.subject, window, access.now)
-        return WindowState(
-            subject=key.subject, window=window, limit=limit, spent=spent[key][0], held=max(0, spent[key][1])
-        )
-
-    return [
-        [state(budget, key) for key in spent if key.budget == budget.id and subject in (None, key.subject)]
-        for budget, subject in pairs
-    ]
+    """The windows of budgets: see ``states_of``. :raises StoreFailed:"""
+    return await states_of(ledger_path(access.config), directory, chosen, access.now, zone_now(access), most)
 
 
-def adjustments_now(access: Access, directory: Directory, budget: Budget) -> list[Adjustment]:
-    """Those that count now, in the order in which they apply."""
-    window = window_of(directory, budget, access.now, _zone(access))
-    current = [one for one in directory.adjustments_of(budget.id) if holds(one, window, access.now)]
-    return sorted(current, key=lambda one: (one.created, one.id))
-
-
-def budget_json(budget: Budget) -> dict[str, Any]:
-    """What the admin API shows of a budget."""
-    chosen, rule = budget.applies_to, budget.window
-    window: dict[str, Any] = {"every": rule.every}
-    if rule.zone is not None:
-        window["zone"] = rule.zone
-    if rule.every == "week":
-        window["starts"] = rule.starts
-    if rule.hour:
-        window["hour"] = rule.hour
-    return {
-        "id": budget.id,
-        "name": budget.name,
-        "status": budget.status,
-        "applies_to": {f: value for f in chosen.__struct_fields__ if (value := getattr(chosen, f)) is not None},
-        "limit": format_amount(budget.limit, budget.unit),
-        "unit": budget.unit,
-        "window": rule.every if rule == WindowRule(every=rule.every) else window,
-        "mode": budget.mode,
-        "alerts": [alert / 100 for alert in budget.alerts],
-        "on_short": budget.on_short,
-        "reserve": budget.reserve,
-        "managed": budget.managed,
-    }
-
-
-def state_json(budget: Budget, state: WindowState) -> dict[str, Any]:
-    """A window; amounts are decimals in the unit of the budget."""
-    return {
-        "subject": state.subject or None,
-        "start": time_text(state.window.start),
-        "resets_at": time_text(state.window.end),
-        **{name: format_amount(getattr(state, name), budget.unit) for name in ("limit", "spent", "held")},
-    }
-
-
-def adjustment_json(budget: Budget, one: Adjustment) -> dict[str, Any]:
-    """A top-up or an override; ``until`` is null if it holds in the window in which it was made."""
-    return {
-        "id": one.id,
-        "budget": one.budget,
-        "kind": one.kind,
-        "subject": one.subject or None,
-        "amount": format_amount(one.amount, budget.unit),
-        "reason": one.reason,
-        "author": one.author,
-        "created_at": time_text(one.created),
-        "until": time_text(one.until),
-    }
+def zone_now(access: Access) -> tzinfo:
+    """``accounts.zone``, in which the windows of budgets without a zone begin."""
+    return read_zone(None, access.config)[1]
 
 
 def budget_fields(
     access: Access, directory: Directory, budget: Budget, states: list[WindowState], adjustments: list[Adjustment]
 ) -> list[tuple[str, str | None]]:
     """For people."""
-    zone = zone_of_budget(directory, budget, _zone(access))
+    zone = zone_of_budget(directory, budget, zone_now(access))
     wait = {"refuse": "refused", "wait": "waits", "clamp": "gets fewer tokens"}[budget.on_short]
     return [
         ("id", budget.id),
@@ -192,7 +95,7 @@ def _name(directory: Directory, kind: str, id: str) -> str:
 def state_text(access: Access, directory: Directory, budget: Budget, state: WindowState) -> str:
     """``12.5000 spent and 0 held of 50, resets 2026-12-01T00:00:00+01:00``."""
     spent, held, limit = (amount_text(getattr(state, name), budget.unit) for name in ("spent", "held", "limit"))
-    end, zone = state.window.end, zone_of_budget(directory, budget, _zone(access))
+    end, zone = state.window.end, zone_of_budget(directory, budget, zone_now(access))
     resets = "" if end is None else f", resets {format_instant(end, zone)}"
     return f"{spent} spent and {held} held of {limit}{resets}"
 
@@ -210,7 +113,3 @@ def _adjustment_text(directory: Directory, budget: Budget, one: Adjustment, zone
 
 def _has_zone(rule: WindowRule) -> bool:
     return rule.every not in ("hour", "lifetime")
-
-
-def _zone(access: Access) -> tzinfo:
-    return read_zone(None, access.config)[1]

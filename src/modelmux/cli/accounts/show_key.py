@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.periods import time_text
 from modelmux.accounts.records import Key, Secret
-from modelmux.cli.accounts.directory import time_text
 from modelmux.cli.accounts.rates import rates_json, rates_text
 
 
