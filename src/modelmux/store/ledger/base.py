@@ -149,6 +149,18 @@ class Ledger(Protocol):
         """When an alert is delivered next, by its id; None: it was delivered. :raises StoreFailed:"""
         ...
 
+    async def windows(
+        self, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
+    ) -> Mapping[WindowKey, tuple[int, int]]:
+        """What windows of budgets have spent, and what of them is leased, in the units of their budgets.
+
+        :param windows: those that are wanted whether they have spent anything or not.
+        :param each: ids of budgets with a window for each subject, and when these windows began: of each the ``most``
+            that have spent most come behind the others.
+        :raises StoreFailed:
+        """
+        ...
+
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """From rollups alone, by bucket and group; a group without any usage is left out.
 

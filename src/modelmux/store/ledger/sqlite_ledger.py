@@ -160,6 +160,12 @@ class SqliteLedger:
 
         await self._writer.run(write)
 
+    async def windows(
+        self, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
+    ) -> dict[WindowKey, tuple[int, int]]:
+        """See ``Ledger.windows``."""
+        return await self._read(lambda connection: sqlite_windows.windows_of(connection, windows, each, most))
+
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""
         zone = sqlite_usage.check_query(query)

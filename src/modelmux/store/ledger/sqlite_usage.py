@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import tzinfo
 from typing import Final
 
@@ -25,6 +26,10 @@ _SERIES: Final = (
     "SELECT s.number, k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
     "JOIN ledger_key AS k ON k.number = s.key"
 )
+_SERIES_OF_KEY: Final = f"{_SERIES} WHERE k.name = ?"
+_SERIES_COUNT: Final = "SELECT count(*) FROM grouping"
+#: Look-ups of single sums that take no longer than to read all sums of a period of a large gateway.
+_MOST_LOOKUPS: Final = 100_000
 _TEMPORARY: Final = (
     "CREATE TEMP TABLE IF NOT EXISTS part (number INTEGER PRIMARY KEY, low INTEGER, high INTEGER, bucket INTEGER)",
     "CREATE TEMP TABLE IF NOT EXISTS grouping (series INTEGER PRIMARY KEY, number INTEGER)",
@@ -95,7 +100,7 @@ def _grouping(connection: sqlite3.Connection, query: UsageQuery) -> list[Group]:
     connection.execute("DELETE FROM grouping")
     numbers: dict[Group, int] = {}
     rows = []
-    for series in connection.execute(_SERIES):
+    for series in _candidates(connection, query):
         if all(_matches(series, name, values) for name, values in query.where):
             group = tuple(_value(series, name) for name in query.group_by)
             rows.append((series[0], numbers.setdefault(group, len(numbers))))
@@ -103,18 +108,37 @@ def _grouping(connection: sqlite3.Connection, query: UsageQuery) -> list[Group]:
     return list(numbers)
 
 
+def _candidates(connection: sqlite3.Connection, query: UsageQuery) -> Iterator[Series]:
+    """The series that may count: those of the keys that are asked for, if any are."""
+    keys = dict(query.where).get("key")
+    if keys is None:
+        yield from connection.execute(_SERIES)
+        return
+    for key in dict.fromkeys(keys):
+        yield from connection.execute(_SERIES_OF_KEY, (key,))
+
+
 def _sums(connection: sqlite3.Connection, table: str, parts: list[Part]) -> list[tuple[int, ...]]:
     if not parts:
         return []
+    (series,) = connection.execute(_SERIES_COUNT).fetchone()
+    is_few = series * sum(part.high - part.low for part in parts) <= _MOST_LOOKUPS
+    ranges = [(part.low, part.high, part.bucket) for part in parts]
+    if is_few:
+        ranges = [(slot, slot + 1, bucket) for low, high, bucket in ranges for slot in range(low, high)]
     connection.execute("DELETE FROM part")
-    connection.executemany(
-        "INSERT INTO part (low, high, bucket) VALUES (?, ?, ?)", [(part.low, part.high, part.bucket) for part in parts]
+    connection.executemany("INSERT INTO part (low, high, bucket) VALUES (?, ?, ?)", ranges)
+    # CROSS JOIN fixes the order of the loops: of each slot the series that count, or ranges of the rollup and of each
+    # of its rows the group.
+    source = (
+        f"CROSS JOIN grouping CROSS JOIN {table} AS u ON u.slot = part.low AND u.series = grouping.series"
+        if is_few
+        else f"CROSS JOIN {table} AS u ON u.slot >= part.low AND u.slot < part.high "
+        "CROSS JOIN grouping ON grouping.series = u.series"
     )
-    # CROSS JOIN fixes the order of the loops: ranges of the rollup, and of each of its rows the group.
+    sums = ", ".join(f"sum(u.{name})" for name in SUMS)
     return connection.execute(
-        f"SELECT part.bucket, grouping.number, {', '.join(f'sum(u.{name})' for name in SUMS)} FROM part "
-        f"CROSS JOIN {table} AS u ON u.slot >= part.low AND u.slot < part.high "
-        "CROSS JOIN grouping ON grouping.series = u.series GROUP BY 1, 2"
+        f"SELECT part.bucket, grouping.number, {sums} FROM part {source} GROUP BY 1, 2"
     ).fetchall()
 
 

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from pathlib import Path
+from typing import Protocol
 
 from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.budget_views import WindowState
-from modelmux.accounts.budget_windows import window_of
+from modelmux.accounts.budget_windows import usable_zone_of_budget
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.slices import WindowKey
+from modelmux.accounts.windows import window_at
+
+
+class ReadWindows(Protocol):
+    """``Ledger.windows``."""
+
+    def __call__(
+        self, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = ..., most: int = ...
+    ) -> Awaitable[Mapping[WindowKey, tuple[int, int]]]: ...
 
 
 async def states_of(
@@ -23,9 +33,33 @@ async def states_of(
     zone: tzinfo,
     most: int = 100,
 ) -> list[list[WindowState]]:
-    """The windows of now, for each of the budgets.
+    """The same as ``states_from``, where no ledger is open.
 
     :param path: of the ledger; nothing is created.
+    """
+    # Imported here, because a Python may have been built without SQLite: opening the directory says so.
+    store = importlib.import_module("modelmux.store.ledger.read_windows")
+
+    def read(
+        windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
+    ) -> Awaitable[Mapping[WindowKey, tuple[int, int]]]:
+        spent: Awaitable[Mapping[WindowKey, tuple[int, int]]] = store.read_windows(path, windows, each, most)
+        return spent
+
+    return await states_from(read, directory, chosen, now, zone, most)
+
+
+async def states_from(
+    read: ReadWindows,
+    directory: Directory,
+    chosen: Iterable[tuple[Budget, str | None]],
+    now: int,
+    zone: tzinfo,
+    most: int = 100,
+) -> list[list[WindowState]]:
+    """The windows of now, for each of the budgets.
+
+    :param read: of an open ledger.
     :param chosen: with a subject; None for all of them, which for budgets for each are those who have spent most.
     :param now: microseconds in UTC.
     :param zone: ``accounts.zone``.
@@ -33,7 +67,9 @@ async def states_of(
     :raises StoreFailed:
     """
     pairs = list(chosen)
-    windows = {budget.id: window_of(directory, budget, now, zone) for budget, _ in pairs}
+    windows = {
+        budget.id: window_at(budget.window, now, usable_zone_of_budget(directory, budget, zone)) for budget, _ in pairs
+    }
     named, each = [], []
     for budget, subject in pairs:
         start = windows[budget.id].start
@@ -41,9 +77,7 @@ async def states_of(
             each.append((budget.id, start))
         else:
             named.append(WindowKey(budget.id, subject or "", start))
-    # Imported here, because a Python may have been built without SQLite: opening the directory says so.
-    store = importlib.import_module("modelmux.store.ledger.read_windows")
-    spent = await store.read_windows(path, named, each, most)
+    spent = await read(named, each, most)
 
     def state(budget: Budget, key: WindowKey) -> WindowState:
         window, adjustments = windows[budget.id], directory.adjustments_of(budget.id, key.subject)
@@ -52,7 +86,10 @@ async def states_of(
             subject=key.subject, window=window, limit=limit, spent=spent[key][0], held=max(0, spent[key][1])
         )
 
+    of_budget: dict[str, list[WindowKey]] = {}
+    for key in spent:
+        of_budget.setdefault(key.budget, []).append(key)
     return [
-        [state(budget, key) for key in spent if key.budget == budget.id and subject in (None, key.subject)]
+        [state(budget, key) for key in of_budget.get(budget.id, ()) if subject in (None, key.subject)]
         for budget, subject in pairs
     ]
