@@ -18,7 +18,7 @@ from modelmux.accounts.attribution import is_tag, is_tag_name
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.edits import MANAGED, Edit, action_of, check_unique
-from modelmux.accounts.fields import MAX_NAME, FieldError
+from modelmux.accounts.fields import MAX_NAME, FieldError, RecordConflict
 from modelmux.accounts.windows import WindowRule
 
 MAX_ALERTS: Final = 10
@@ -34,7 +34,7 @@ def save_budget(directory: Directory, budget: Budget, *, by_config: bool = False
     """
     before = directory.budgets.get(budget.id)
     if before is not None and before.managed and not by_config:
-        raise FieldError("budget", f"{before.name!r} is managed", MANAGED)
+        raise RecordConflict("managed", "budget", f"{before.name!r} is managed", MANAGED)
     budget = replace(
         budget,
         name=fields.name("name", budget.name),
@@ -78,7 +78,7 @@ def set_budget_status(directory: Directory, budget: str, status: Literal["active
     """
     record = directory.budgets[budget]
     if record.managed:
-        raise FieldError("budget", f"{record.name!r} is managed", MANAGED)
+        raise RecordConflict("managed", "budget", f"{record.name!r} is managed", MANAGED)
     changed = () if record.status == status else (replace(record, status=status),)
     return Edit(action=f"budget.{'enable' if status == 'active' else 'disable'}", subject=budget, budgets=changed)
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 from datetime import tzinfo
 from zoneinfo import ZoneInfo
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.budgets import Budget, Request, chain_of, of_any_request
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.records import Key
 from modelmux.accounts.windows import Window, window_at
+
+
+class WindowState(Struct, frozen=True, kw_only=True):
+    """The window of a subject of a budget.
+
+    :param limit: with top-ups and overrides, in the unit of the budget, as ``spent`` and ``held``.
+    :param held: what the processes of the gateway keep for requests that run, and for the next ones.
+    """
+
+    subject: str
+    window: Window
+    limit: int
+    spent: int
+    held: int
 
 
 def zone_of_budget(directory: Directory, budget: Budget, default: tzinfo) -> tzinfo:

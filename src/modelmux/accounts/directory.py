@@ -10,7 +10,7 @@ from msgspec import Struct
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.rates import Limit
-from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team
+from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team, TeamRole
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -126,6 +126,11 @@ class Directory:
     def members_of(self, team: str) -> list[Membership]:
         """Those who are in a team today. It looks at all members: not for requests."""
         return [one for one in self._members.values() if one.team == team and one.role is not None]
+
+    def role_in(self, person: str, team: str) -> TeamRole | None:
+        """The role of a person in a team itself, not in one above; None if the person is not in it."""
+        membership = self._members.get((person, team))
+        return None if membership is None else membership.role
 
     def budgets_of(self, ids: Iterable[str | None]) -> list[Budget]:
         """The budgets that may apply to a request: those for one of its key, person and teams, and those for all. Its

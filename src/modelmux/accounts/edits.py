@@ -16,7 +16,7 @@ from modelmux.accounts import fields
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.fields import FieldError
+from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team, TeamRole
 
@@ -86,7 +86,7 @@ def save_key(directory: Directory, key: Key, secret: Secret | None = None, *, by
     before = directory.keys.get(key.id)
     key = _checked(before, key, by_config=by_config)
     if before is not None and before.status == "revoked":
-        raise FieldError("status", f"the key {before.name!r} is revoked for good", "create another one")
+        raise RecordConflict("revoked", "status", f"the key {before.name!r} is revoked for good", "create another one")
     names = {one.id: one.name for one in directory.keys.values() if one.status != "revoked"}
     check_unique("name", key, key.name, names)
     if key.team is not None and key.team not in directory.teams:
@@ -136,16 +136,16 @@ def revoke_key(directory: Directory, key: str, now: int) -> Edit:
 def _usable(directory: Directory, key: str) -> Key:
     record = directory.keys[key]
     if record.managed:
-        raise FieldError("key", f"{record.name!r} is managed", MANAGED)
+        raise RecordConflict("managed", "key", f"{record.name!r} is managed", MANAGED)
     if record.status == "revoked":
-        raise FieldError("key", f"{record.name!r} is revoked for good", "create another one")
+        raise RecordConflict("revoked", "key", f"{record.name!r} is revoked for good", "create another one")
     return record
 
 
 def _checked(before: R | None, after: R, *, by_config: bool) -> R:
     """The record with its fields as they are stored."""
     if before is not None and before.managed and not by_config:
-        raise FieldError("id", f"{before.id} is managed", MANAGED)
+        raise RecordConflict("managed", "id", f"{before.id} is managed", MANAGED)
     checked = {}
     for field in after.__struct_fields__:
         value = getattr(after, field)
@@ -160,7 +160,7 @@ def check_unique(field: str, record: R, value: str, values: Mapping[str, str]) -
     lower = value.lower()
     other = next((id for id, known in values.items() if id != record.id and known.lower() == lower), None)
     if other is not None:
-        raise FieldError(field, f"{value!r} is taken by {other}", "choose another one, or edit that")
+        raise RecordConflict("taken", field, f"{value!r} is taken by {other}", "choose another one, or edit that")
 
 
 def check_parent(directory: Directory, team: Team) -> None:

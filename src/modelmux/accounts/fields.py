@@ -35,6 +35,17 @@ class FieldError(ValueError):
         self.expected = expected
 
 
+class RecordConflict(FieldError):
+    """The value would do, but not for the records as they are.
+
+    :param code: ``managed``, ``revoked`` or ``taken``.
+    """
+
+    def __init__(self, code: str, field: str, problem: str, expected: str) -> None:
+        super().__init__(field, problem, expected)
+        self.code = code
+
+
 def name(field: str, value: str) -> str:
     """A name without spaces around it. What cannot be seen is refused, such as marks that change the direction of text.
 

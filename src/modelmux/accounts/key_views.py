@@ -7,12 +7,12 @@ from typing import Any
 
 from modelmux.accounts.access import contact_of
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budget_views import WindowState, state_json
+from modelmux.accounts.budget_windows import WindowState
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.limits import LimitUse
-from modelmux.accounts.periods import time_text
 from modelmux.accounts.records import Key
+from modelmux.accounts.views import plain, time_text, window_view
 
 Chain = Sequence[tuple[Budget, WindowState]]
 
@@ -79,7 +79,7 @@ def chain_json(budget: Budget, state: WindowState) -> dict[str, Any]:
         "mode": budget.mode,
         "window": budget.window.every,
         "for": _conditions(budget.applies_to),
-        **state_json(budget, state),
+        **plain(window_view(budget, state)),
         "remaining": format_amount(remaining(state), budget.unit),
     }
 

@@ -10,7 +10,7 @@ from modelmux.accounts import fields
 from modelmux.accounts.budget_edits import checked_selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import MANAGED, Edit, action_of, check_unique
-from modelmux.accounts.fields import FieldError
+from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.rates import Limit
 
 
@@ -21,7 +21,7 @@ def save_limit(directory: Directory, limit: Limit, *, by_config: bool = False) -
     """
     before = directory.limits.get(limit.id)
     if before is not None and before.managed and not by_config:
-        raise FieldError("limit", f"{before.name!r} is managed", MANAGED)
+        raise RecordConflict("managed", "limit", f"{before.name!r} is managed", MANAGED)
     rates = fields.rates("limits", limit.limits)
     if rates is None:
         raise FieldError("rpm", "nothing is limited", "expected one of rpm, tpm, itpm, otpm and concurrent")
@@ -40,6 +40,6 @@ def set_limit_status(directory: Directory, limit: str, status: Literal["active",
     """
     record = directory.limits[limit]
     if record.managed:
-        raise FieldError("limit", f"{record.name!r} is managed", MANAGED)
+        raise RecordConflict("managed", "limit", f"{record.name!r} is managed", MANAGED)
     changed = () if record.status == status else (replace(record, status=status),)
     return Edit(action=f"limit.{'enable' if status == 'active' else 'disable'}", subject=limit, limits=changed)

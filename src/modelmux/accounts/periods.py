@@ -68,11 +68,6 @@ def format_instant(at: int, zone: tzinfo) -> str:
     return (_EPOCH + at * _MICROSECOND).astimezone(zone).isoformat().replace("+00:00", "Z")
 
 
-def time_text(at: int | None) -> str | None:
-    """RFC 3339 in UTC. :param at: microseconds in UTC."""
-    return None if at is None else format_instant(at, UTC)
-
-
 def day_start(day: date, zone: tzinfo) -> datetime:
     """The first instant of a day in a zone, in UTC.
 

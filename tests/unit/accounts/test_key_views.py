@@ -2,7 +2,7 @@
 
 import json
 
-from modelmux.accounts.budget_views import WindowState
+from modelmux.accounts.budget_windows import WindowState
 from modelmux.accounts.directory import Changes
 from modelmux.accounts.key_views import own_key_json, remaining, tightest_first
 from modelmux.accounts.limits import LimitUse, limits_of_key

@@ -11,13 +11,13 @@ import click
 from modelmux.accounts.adjustments import ADJUSTMENT, Adjustment
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import adjust, check_subject
-from modelmux.accounts.budget_views import adjustment_json
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import MAX_NAME, FieldError
 from modelmux.accounts.find import find_budget, find_key, find_person
 from modelmux.accounts.records import Key
+from modelmux.accounts.views import adjustment_view, plain
 from modelmux.accounts.windows import Every, WindowRule
 from modelmux.cli.accounts.directory import Access, instant, json_option, refuse_empty, with_directory
 from modelmux.cli.accounts.show_budget import amount_text
@@ -125,7 +125,7 @@ def _adjust(
 
     budget, adjustment = with_directory(config_path, overrides, run)
     if json:
-        print_json(adjustment_json(budget, adjustment))
+        print_json(plain(adjustment_view(budget, adjustment)))
     else:
         what = "topped up" if kind == "top_up" else "overridden"
         print_lines(what, [f"{budget.name} ({budget.id}): {amount_text(adjustment.amount, budget.unit)}"], "green")

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import save_budget, set_budget_status
-from modelmux.accounts.budget_views import WindowState, adjustment_json, adjustments_now, budget_json, state_json
+from modelmux.accounts.budget_windows import WindowState
 from modelmux.accounts.budgets import BUDGET, Budget, OnShort, Reserve, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.find import find_budget
-from modelmux.accounts.periods import time_text
+from modelmux.accounts.views import adjustment_view, budget_view, plain, time_text, window_view
 from modelmux.accounts.windows import Every, Weekday, WindowRule
 from modelmux.cli.accounts.adjust_budget import override, read_subject, top_up
 from modelmux.cli.accounts.directory import (
@@ -30,12 +30,11 @@ from modelmux.cli.accounts.directory import (
 )
 from modelmux.cli.accounts.selectors import CONDITIONS, changed_selector, selector_options, warn_unmatched_selector
 from modelmux.cli.accounts.show_budget import (
+    adjustments_now,
     amount_text,
     budget_fields,
     selector_text,
-    states_now,
     window_text,
-    zone_now,
 )
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
@@ -109,13 +108,14 @@ def list_budgets(config_path: Path | None, overrides: dict[str, Any], json: bool
     async def run(access: Access) -> tuple[Directory, list[tuple[Budget, list[WindowState]]]]:
         directory = await access.read()
         records = sorted(directory.budgets.values(), key=lambda one: one.name.lower())
-        states = await states_now(access, directory, ((one, None) for one in records), _LISTED)
+        states = await access.states_of(directory, ((one, None) for one in records), _LISTED)
         return directory, list(zip(records, states, strict=True))
 
     directory, rows = with_directory(config_path, overrides, run)
     if json:
         print_json([
-            {**budget_json(record), "windows": [state_json(record, one) for one in states]} for record, states in rows
+            {**plain(budget_view(record)), "windows": [plain(window_view(record, one)) for one in states]}
+            for record, states in rows
         ])  # fmt: skip
         return
     print_table(
@@ -136,13 +136,13 @@ def show(name: str, subject: str | None, config_path: Path | None, overrides: di
         directory = await access.read()
         record = find_budget(directory, name)
         whose = None if subject is None else read_subject(access.config, directory, record, subject)
-        (states,) = await states_now(access, directory, [(record, whose)])
-        adjustments = adjustments_now(directory, record, access.now, zone_now(access))
+        (states,) = await access.states_of(directory, [(record, whose)])
+        adjustments = adjustments_now(access, directory, record)
         if json:
             print_json({
-                **budget_json(record),
-                "windows": [state_json(record, state) for state in states],
-                "adjustments": [adjustment_json(record, one) for one in adjustments],
+                **plain(budget_view(record)),
+                "windows": [plain(window_view(record, state)) for state in states],
+                "adjustments": [plain(adjustment_view(record, one)) for one in adjustments],
             })  # fmt: skip
         else:
             print_fields(budget_fields(access, directory, record, states, adjustments))
@@ -232,6 +232,6 @@ def _row(directory: Directory, record: Budget, states: list[WindowState]) -> tup
 
 def _print(record: Budget, what: str, *, json: bool) -> None:
     if json:
-        print_json(budget_json(record))
+        print_json(plain(budget_view(record)))
     else:
         print_lines(what, [f"{record.name} ({record.id})"], "green")

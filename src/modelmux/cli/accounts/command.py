@@ -12,7 +12,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.litellm import Imported, import_from_litellm
 from modelmux.accounts.litellm_entries import Lists, read_lists
-from modelmux.accounts.periods import time_text
+from modelmux.accounts.views import time_text
 from modelmux.cli.accounts.directory import Access, json_option, print_table, warn_unmatched, with_directory
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options

@@ -14,6 +14,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
@@ -21,6 +23,7 @@ from modelmux.accounts.periods import parse_instant
 from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
 from modelmux.cli.sanitize import one_line
+from modelmux.cli.usage.options import read_zone
 from modelmux.config import Config, ConfigError, build_routes
 from modelmux.config.home import visible
 from modelmux.config.values import Seconds
@@ -30,6 +33,7 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author, DirectoryStore
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.open_directory import open_directory, read_peppers
+from modelmux.store.ledger.budget_states import states_of
 from modelmux.store.ledger.open_ledger import ledger_path
 
 if sys.platform != "win32":
@@ -71,6 +75,13 @@ class Access:
         if not visible(path):
             warn([f"there is no file {printable(path)} yet; {_OTHER_USER}"])
         return directory
+
+    async def states_of(
+        self, directory: Directory, chosen: Iterable[tuple[Budget, str | None]], most: int = 100
+    ) -> list[list[WindowState]]:
+        """See ``budget_states``."""
+        read_zone(None, self.config)  # exits with a remedy if this machine lacks it
+        return await states_of(self.config, directory, self.now, chosen, most)
 
     async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
         """Change it, in this user's name."""

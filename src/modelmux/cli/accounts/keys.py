@@ -10,15 +10,14 @@ import click
 from msgspec.structs import replace
 
 from modelmux.accounts.budget_edits import with_budget
-from modelmux.accounts.budget_views import budget_json, state_json
 from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.budgets import BUDGET, Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
 from modelmux.accounts.find import find_key, find_person, find_team
-from modelmux.accounts.periods import time_text
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import KEY, Api, Key
+from modelmux.accounts.views import budget_view, key_view, plain, secret_views, time_text, window_view
 from modelmux.cli.accounts.adjust_budget import budget_of_key
 from modelmux.cli.accounts.directory import (
     NONE,
@@ -36,8 +35,8 @@ from modelmux.cli.accounts.directory import (
     with_directory,
 )
 from modelmux.cli.accounts.rates import rate_options, take_rates
-from modelmux.cli.accounts.show_budget import state_text, states_now
-from modelmux.cli.accounts.show_key import key_fields, key_json
+from modelmux.cli.accounts.show_budget import state_text
+from modelmux.cli.accounts.show_key import key_fields
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -103,7 +102,7 @@ def create(
 
     key, budgets, text = with_directory(config_path, overrides, run)
     if json:
-        print_json({**key_json(key), "budgets": [budget_json(one) for one in budgets], "secret": text})
+        print_json({**plain(key_view(key)), "budgets": [plain(budget_view(one)) for one in budgets], "secret": text})
         return
     print_lines("created", [f"{key.name} ({key.id})", *(f"budget {one.name} ({one.id})" for one in budgets)], "green")
     print_lines("note", [_ONCE], "cyan")
@@ -132,7 +131,7 @@ def list_keys(
 
     directory, selected = with_directory(config_path, overrides, run)
     if json:
-        print_json([key_json(key) for key in selected])
+        print_json([plain(key_view(key)) for key in selected])
         return
     hints = {secret.key: secret.hint for secret in directory.all_secrets() if secret.valid_until is None}
     print_table(
@@ -160,12 +159,12 @@ def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bo
         directory = await access.read()
         record = find_key(directory, key)
         budgets = budgets_of_key(directory, record)
-        states = zip((one for one, _ in budgets), await states_now(access, directory, budgets), strict=True)
+        states = zip((one for one, _ in budgets), await access.states_of(directory, budgets), strict=True)
         secrets = directory.secrets_of(record.id)
         if json:
-            ends = [{"hint": one.hint, "valid_until": time_text(one.valid_until)} for one in secrets]
-            shown = [{**budget_json(one), **state_json(one, state)} for one, (state,) in states]
-            print_json({**key_json(record), "secrets": ends, "budgets": shown})
+            ends = [plain(one) for one in secret_views(secrets)]
+            shown = [{**plain(budget_view(one)), **plain(window_view(one, state))} for one, (state,) in states]
+            print_json({**plain(key_view(record)), "secrets": ends, "budgets": shown})
             return
         lines = [("budget", f"{one.name}: {state_text(access, directory, one, state)}") for one, (state,) in states]
         print_fields([*key_fields(directory, record, secrets), *lines])
@@ -208,7 +207,7 @@ def edit(
 
     record = with_directory(config_path, overrides, run)
     if json:
-        print_json(key_json(record))
+        print_json(plain(key_view(record)))
     else:
         print_lines("changed", [f"{record.name} ({record.id})"], "green")
 
@@ -237,7 +236,7 @@ def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, 
 
     record, text = with_directory(config_path, overrides, run)
     if json:
-        print_json({**key_json(record), "secret": text})
+        print_json({**plain(key_view(record)), "secret": text})
         return
     ends = f"the old secret is valid for {grace} more" if seconds else "the old secret is not valid any more"
     print_lines("rotated", [f"{record.name} ({record.id}); {ends}"], "green")
@@ -258,7 +257,7 @@ def revoke(key: str, config_path: Path | None, overrides: dict[str, Any], json: 
 
     record = with_directory(config_path, overrides, run)
     if json:
-        print_json(key_json(record))
+        print_json(plain(key_view(record)))
     else:
         print_lines("revoked", [f"{record.name} ({record.id})"], "green")
 

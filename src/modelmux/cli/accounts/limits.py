@@ -13,12 +13,12 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.find import find_limit
 from modelmux.accounts.limit_edits import save_limit, set_limit_status
 from modelmux.accounts.rates import LIMIT, Limit, Rates, changed_rates
+from modelmux.accounts.views import limit_view, plain
 from modelmux.cli.accounts.directory import Access, json_option, print_table, refuse_empty, with_directory
-from modelmux.cli.accounts.rates import rate_options, rates_json, rates_text, take_rates
+from modelmux.cli.accounts.rates import rate_options, rates_text, take_rates
 from modelmux.cli.accounts.selectors import (
     CONDITIONS,
     changed_selector,
-    selector_json,
     selector_options,
     warn_unmatched_selector,
 )
@@ -70,7 +70,7 @@ def list_limits(config_path: Path | None, overrides: dict[str, Any], json: bool)
     directory = with_directory(config_path, overrides, Access.read)
     records = sorted(directory.limits.values(), key=lambda one: one.name.lower())
     if json:
-        print_json([limit_json(record) for record in records])
+        print_json([plain(limit_view(record)) for record in records])
         return
     print_table(
         ("ID", "NAME", "STATUS", "APPLIES-TO", "LIMITS"),
@@ -99,14 +99,6 @@ def disable(name: str, config_path: Path | None, overrides: dict[str, Any], json
     _set_status(name, "disabled", config_path, overrides, json=json)
 
 
-def limit_json(limit: Limit) -> dict[str, Any]:
-    """What the admin API shows of a limit."""
-    return {
-        "id": limit.id, "name": limit.name, "status": limit.status, "applies_to": selector_json(limit.applies_to),
-        "limits": rates_json(limit.limits), "managed": limit.managed,
-    }  # fmt: skip
-
-
 def _set_status(
     name: str, status: Literal["active", "disabled"], config_path: Path | None, overrides: dict[str, Any], *, json: bool
 ) -> None:
@@ -125,6 +117,6 @@ def _known(directory: Directory, name: str) -> Limit | None:
 
 def _print(record: Limit, what: str, *, json: bool) -> None:
     if json:
-        print_json(limit_json(record))
+        print_json(plain(limit_view(record)))
     else:
         print_lines(what, [f"{record.name} ({record.id})"], "green")

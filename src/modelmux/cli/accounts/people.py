@@ -13,6 +13,7 @@ from modelmux.accounts.edits import Edit, save_person
 from modelmux.accounts.find import find_person
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import PERSON, Person
+from modelmux.accounts.views import person_view, plain
 from modelmux.cli.accounts.directory import (
     NONE,
     Access,
@@ -22,7 +23,7 @@ from modelmux.cli.accounts.directory import (
     refuse_empty,
     with_directory,
 )
-from modelmux.cli.accounts.rates import rate_options, rates_json, take_rates
+from modelmux.cli.accounts.rates import rate_options, take_rates
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -62,7 +63,7 @@ def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool)
     directory = with_directory(config_path, overrides, Access.read)
     records = sorted(directory.people.values(), key=lambda person: person.email)
     if json:
-        print_json([person_json(person) for person in records])
+        print_json([plain(person_view(person)) for person in records])
         return
     print_table(
         ("ID", "EMAIL", "NAME", "STATUS", "KEYS"),
@@ -110,16 +111,8 @@ def edit(
     _print(with_directory(config_path, overrides, run), "changed", json=json)
 
 
-def person_json(person: Person) -> dict[str, Any]:
-    """What the admin API shows of a person."""
-    return {
-        "id": person.id, "email": person.email, "name": person.name, "status": person.status,
-        "limits": rates_json(person.limits), "managed": person.managed,
-    }  # fmt: skip
-
-
 def _print(person: Person, what: str, *, json: bool) -> None:
     if json:
-        print_json(person_json(person))
+        print_json(plain(person_view(person)))
     else:
         print_lines(what, [f"{person.email} ({person.id})"], "green")

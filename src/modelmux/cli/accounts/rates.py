@@ -36,11 +36,6 @@ def take_rates(options: dict[str, Any]) -> dict[str, int | None]:
     return {rate: None if is_word(text, NONE) else _number(rate, text) for rate, text in texts.items()}
 
 
-def rates_json(rates: Rates | None) -> dict[str, int]:
-    """What the admin API shows: the limits that there are."""
-    return {} if rates is None else dict(rates.items())
-
-
 def rates_text(rates: Rates | None) -> str | None:
     """``rpm=60,concurrent=5``; None without any."""
     return None if rates is None else ",".join(f"{rate}={limit}" for rate, limit in rates.items())

@@ -56,8 +56,3 @@ def warn_unmatched_selector(config: Config, selector: Selector) -> None:
         warn([f"model: no model that this configuration serves is called {model}; `modelmux models` lists them"])
     if route is not None and not any(matches(name, route) for name in routes.all_names):
         warn([f"route: nothing that this configuration serves is called {route}; `modelmux models` lists the names"])
-
-
-def selector_json(selector: Selector) -> dict[str, str]:
-    """What the admin API shows: the conditions that there are."""
-    return {field: value for field in CONDITIONS if (value := getattr(selector, field)) is not None}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import tzinfo
 
-from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.adjustments import Adjustment, holds
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budget_views import WindowState
-from modelmux.accounts.budget_windows import zone_of_budget
+from modelmux.accounts.budget_windows import WindowState, window_of, zone_of_budget
 from modelmux.accounts.budgets import Budget, Selector, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
@@ -16,27 +14,20 @@ from modelmux.accounts.windows import WindowRule
 from modelmux.cli.accounts.directory import Access
 from modelmux.cli.usage.options import read_zone
 from modelmux.cli.usage.report import rounded
-from modelmux.store.ledger.open_ledger import ledger_path
-from modelmux.store.ledger.window_states import states_of
 
 
-async def states_now(
-    access: Access, directory: Directory, chosen: Iterable[tuple[Budget, str | None]], most: int = 100
-) -> list[list[WindowState]]:
-    """The windows of budgets: see ``states_of``. :raises StoreFailed:"""
-    return await states_of(ledger_path(access.config), directory, chosen, access.now, zone_now(access), most)
-
-
-def zone_now(access: Access) -> tzinfo:
-    """``accounts.zone``, in which the windows of budgets without a zone begin."""
-    return read_zone(None, access.config)[1]
+def adjustments_now(access: Access, directory: Directory, budget: Budget) -> list[Adjustment]:
+    """Those that count now, in the order in which they apply."""
+    window = window_of(directory, budget, access.now, _zone(access))
+    current = [one for one in directory.adjustments_of(budget.id) if holds(one, window, access.now)]
+    return sorted(current, key=lambda one: (one.created, one.id))
 
 
 def budget_fields(
     access: Access, directory: Directory, budget: Budget, states: list[WindowState], adjustments: list[Adjustment]
 ) -> list[tuple[str, str | None]]:
     """For people."""
-    zone = zone_of_budget(directory, budget, zone_now(access))
+    zone = zone_of_budget(directory, budget, _zone(access))
     wait = {"refuse": "refused", "wait": "waits", "clamp": "gets fewer tokens"}[budget.on_short]
     return [
         ("id", budget.id),
@@ -95,7 +86,7 @@ def _name(directory: Directory, kind: str, id: str) -> str:
 def state_text(access: Access, directory: Directory, budget: Budget, state: WindowState) -> str:
     """``12.5000 spent and 0 held of 50, resets 2026-12-01T00:00:00+01:00``."""
     spent, held, limit = (amount_text(getattr(state, name), budget.unit) for name in ("spent", "held", "limit"))
-    end, zone = state.window.end, zone_of_budget(directory, budget, zone_now(access))
+    end, zone = state.window.end, zone_of_budget(directory, budget, _zone(access))
     resets = "" if end is None else f", resets {format_instant(end, zone)}"
     return f"{spent} spent and {held} held of {limit}{resets}"
 
@@ -113,3 +104,7 @@ def _adjustment_text(directory: Directory, budget: Budget, one: Adjustment, zone
 
 def _has_zone(rule: WindowRule) -> bool:
     return rule.every not in ("hour", "lifetime")
+
+
+def _zone(access: Access) -> tzinfo:
+    return read_zone(None, access.config)[1]

@@ -1,35 +1,13 @@
-"""A key as JSON and as lines for people."""
+"""A key as lines for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.periods import time_text
 from modelmux.accounts.records import Key, Secret
-from modelmux.cli.accounts.rates import rates_json, rates_text
-
-
-def key_json(key: Key) -> dict[str, Any]:
-    """What the admin API shows of a key, without its secrets."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "status": key.status,
-        "team": key.team,
-        "person": key.person,
-        "models": list(key.models),
-        "apis": list(key.apis),
-        "addresses": list(key.addresses),
-        "tags": dict(key.tags),
-        "limits": rates_json(key.limits),
-        "created_at": time_text(key.created),
-        "created_by": key.created_by,
-        "expires_at": time_text(key.expires),
-        "revoked_at": time_text(key.revoked),
-        "managed": key.managed,
-    }
+from modelmux.accounts.views import time_text
+from modelmux.cli.accounts.rates import rates_text
 
 
 def key_fields(directory: Directory, key: Key, secrets: Sequence[Secret]) -> list[tuple[str, str | None]]:

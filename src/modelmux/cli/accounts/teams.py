@@ -14,6 +14,7 @@ from modelmux.accounts.edits import Edit, save_team, set_member
 from modelmux.accounts.find import find_person, find_team
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import TEAM, Team
+from modelmux.accounts.views import plain, team_view
 from modelmux.cli.accounts.directory import (
     NONE,
     Access,
@@ -24,7 +25,7 @@ from modelmux.cli.accounts.directory import (
     refuse_empty,
     with_directory,
 )
-from modelmux.cli.accounts.rates import rate_options, rates_json, rates_text, take_rates
+from modelmux.cli.accounts.rates import rate_options, rates_text, take_rates
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
@@ -79,7 +80,7 @@ def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) 
         directory.teams.values(), key=lambda team: [one.name.lower() for one in directory.team_path(team.id)]
     )
     if json:
-        print_json([team_json(directory, team) for team in records])
+        print_json([plain(team_view(directory, team)) for team in records])
         return
     print_table(
         ("ID", "NAME", "STATUS", "MEMBERS", "KEYS"),
@@ -107,7 +108,7 @@ def show(team: str, config_path: Path | None, overrides: dict[str, Any], json: b
 
     directory, record = with_directory(config_path, overrides, run)
     if json:
-        print_json(team_json(directory, record))
+        print_json(plain(team_view(directory, record)))
         return
     people = [f"{directory.people[one.person].email} ({one.role})" for one in directory.members_of(record.id)]
     print_fields([
@@ -181,15 +182,6 @@ def remove(team: str, person: str, config_path: Path | None, overrides: dict[str
     print_lines("removed", [f"{person} from {team}"], "green")
 
 
-def team_json(directory: Directory, team: Team) -> dict[str, Any]:
-    """What the admin API shows of a team."""
-    members = [{"person": one.person, "role": one.role} for one in directory.members_of(team.id)]
-    return {
-        "id": team.id, "name": team.name, "parent": team.parent, "zone": team.zone, "contact": team.contact,
-        "status": team.status, "members": members, "limits": rates_json(team.limits), "managed": team.managed,
-    }  # fmt: skip
-
-
 def _changed(directory: Directory, team: Team, options: dict[str, str | None]) -> Team:
     given = {name: None if is_word(text, NONE) else text for name, text in options.items() if text is not None}
     if (parent := given.get("parent")) is not None:
@@ -199,6 +191,6 @@ def _changed(directory: Directory, team: Team, options: dict[str, str | None]) -
 
 def _print(directory: Directory, team: Team, what: str, *, json: bool) -> None:
     if json:
-        print_json(team_json(directory, team))
+        print_json(plain(team_view(directory, team)))
     else:
         print_lines(what, [f"{team.name} ({team.id})"], "green")

@@ -28,8 +28,8 @@ from modelmux.gateway.shared_calls import SharedCalls
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.base import Ledger
+from modelmux.store.ledger.budget_states import states_from
 from modelmux.store.ledger.usage_report import usage_report
-from modelmux.store.ledger.window_states import states_from
 
 #: Seconds for which an answer is kept.
 KEPT_FOR: Final = 1.0
@@ -121,7 +121,7 @@ class OwnKeys:
 
     async def _key_json(self, directory: Directory, key: Key, hint: str) -> bytes:
         chain = budgets_of_key(directory, key)
-        states = await states_from(self._ledger.windows, directory, chain, self._now(), self._zone)
+        states = await states_from(self._ledger.windows, directory, self._now(), self._zone, chain)
         budgets = [(budget, state) for (budget, _), (state,) in zip(chain, states, strict=True)]
         return msgspec.json.encode(own_key_json(directory, key, hint, budgets, self._limits(key)))
 

@@ -1,20 +1,21 @@
-"""The windows of budgets as they are now: their limits from the directory, what is spent and held from the ledger."""
+"""What the windows of budgets have spent now, with their limits, for commands, the admin API and holders of keys."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import tzinfo
-from pathlib import Path
 from typing import Protocol
 
 from modelmux.accounts.adjustments import limit_of
-from modelmux.accounts.budget_views import WindowState
-from modelmux.accounts.budget_windows import usable_zone_of_budget
+from modelmux.accounts.budget_windows import WindowState, usable_zone_of_budget
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.windows import window_at
+from modelmux.config import Config
+from modelmux.config.accounts_check import zone_of
+from modelmux.store.ledger.open_ledger import ledger_path
 
 
 class ReadWindows(Protocol):
@@ -26,19 +27,15 @@ class ReadWindows(Protocol):
 
 
 async def states_of(
-    path: Path,
-    directory: Directory,
-    chosen: Iterable[tuple[Budget, str | None]],
-    now: int,
-    zone: tzinfo,
-    most: int = 100,
+    config: Config, directory: Directory, now: int, chosen: Iterable[tuple[Budget, str | None]], most: int = 100
 ) -> list[list[WindowState]]:
-    """The same as ``states_from``, where no ledger is open.
+    """The same as ``states_from``, where no ledger is open. Nothing is created.
 
-    :param path: of the ledger; nothing is created.
+    :raises ValueError: this machine does not know the zone of the configuration. :raises StoreFailed:
     """
     # Imported here, because a Python may have been built without SQLite: opening the directory says so.
     store = importlib.import_module("modelmux.store.ledger.read_windows")
+    path = ledger_path(config)
 
     def read(
         windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
@@ -46,23 +43,23 @@ async def states_of(
         spent: Awaitable[Mapping[WindowKey, tuple[int, int]]] = store.read_windows(path, windows, each, most)
         return spent
 
-    return await states_from(read, directory, chosen, now, zone, most)
+    return await states_from(read, directory, now, zone_of(config.accounts.zone), chosen, most)
 
 
 async def states_from(
     read: ReadWindows,
     directory: Directory,
-    chosen: Iterable[tuple[Budget, str | None]],
     now: int,
     zone: tzinfo,
+    chosen: Iterable[tuple[Budget, str | None]],
     most: int = 100,
 ) -> list[list[WindowState]]:
     """The windows of now, for each of the budgets.
 
     :param read: of an open ledger.
-    :param chosen: with a subject; None for all of them, which for budgets for each are those who have spent most.
     :param now: microseconds in UTC.
     :param zone: ``accounts.zone``.
+    :param chosen: with a subject; None for all of them, which for budgets for each are those who have spent most.
     :param most: windows of a budget for each.
     :raises StoreFailed:
     """

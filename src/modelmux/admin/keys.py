@@ -1,0 +1,272 @@
+"""``/keys``: virtual keys."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any, Final
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
+
+from modelmux.accounts.budget_windows import budgets_of_key
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
+from modelmux.accounts.fields import FieldError
+from modelmux.accounts.rates import changed_rates
+from modelmux.accounts.records import KEY, Key, KeyStatus, Secret
+from modelmux.accounts.views import KeyView, SecretView, key_view, plain, secret_views
+from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
+from modelmux.admin.references import key_at, named_person, named_team
+from modelmux.admin.spending import BudgetState, chain_states
+from modelmux.admin.writes import change, changed_fields, check_changes, check_match, etag_of, read_instant
+
+#: Seconds that the old secret of a rotation stays valid, unless it says otherwise.
+GRACE: Final = 24 * 3600
+_MAX_GRACE: Final = 90 * 24 * 3600
+_MICRO: Final = 1_000_000
+
+
+class RateForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Limits a minute, and at once; null takes one away."""
+
+    rpm: int | UnsetType | None = UNSET
+    tpm: int | UnsetType | None = UNSET
+    itpm: int | UnsetType | None = UNSET
+    otpm: int | UnsetType | None = UNSET
+    concurrent: int | UnsetType | None = UNSET
+
+
+class KeyForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new key. Lists that are empty allow all.
+
+    :param team, person: ids or names. :param tags: what all its requests have.
+    """
+
+    name: str
+    team: str | None = None
+    person: str | None = None
+    models: list[str] = []
+    apis: list[str] = []
+    addresses: list[str] = []
+    tags: dict[str, str] = {}
+    limits: RateForm = RateForm()
+    expires_at: str | None = None
+
+
+class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a key; null clears a field, and what is not named stays."""
+
+    name: str | UnsetType = UNSET
+    team: str | UnsetType | None = UNSET
+    person: str | UnsetType | None = UNSET
+    models: list[str] | UnsetType | None = UNSET
+    apis: list[str] | UnsetType | None = UNSET
+    addresses: list[str] | UnsetType | None = UNSET
+    tags: dict[str, str] | UnsetType | None = UNSET
+    limits: RateForm | UnsetType | None = UNSET
+    expires_at: str | UnsetType | None = UNSET
+    enabled: bool | UnsetType = UNSET
+
+
+class RotateForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """:param grace: seconds that the old secret stays valid; 0 ends it now."""
+
+    grace: Annotated[int, Meta(ge=0, le=_MAX_GRACE)] = GRACE
+
+
+class RevokeForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """:param now: also end its requests that run."""
+
+    now: bool = False
+
+
+class KeyParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A page of keys. :param team, person: only those of an id or a name; of a team with the teams below it."""
+
+    team: str | None = None
+    person: str | None = None
+    status: KeyStatus | None = None
+
+
+class KeyRow(KeyView, frozen=True, kw_only=True):
+    """A key with the hint of its secret."""
+
+    hint: str | None
+
+
+class KeyDetail(KeyRow, frozen=True, kw_only=True):
+    """A key with its secrets that may still be valid, and the budgets that its requests are charged to, of which the
+    one that has least left comes first."""
+
+    secrets: list[SecretView]
+    budgets: list[BudgetState]
+
+
+class NewKey(KeyRow, frozen=True, kw_only=True):
+    """A key with its secret, which is shown this once."""
+
+    secret: str
+
+
+async def list_keys(call: Call) -> Reply:
+    params: KeyParams = call.params
+    directory = await call.read()
+    keys = call.scope(directory).seen(directory.keys.values())
+    if params.team is not None:
+        team = named_team(call, directory, "team", params.team)
+        keys = [key for key in keys if team in [one.id for one in directory.team_path(key.team)]]
+    if params.person is not None:
+        person = named_person(call, directory, "person", params.person)
+        keys = [key for key in keys if key.person == person]
+    if params.status is not None:
+        keys = [key for key in keys if key.status == params.status]
+    hints = {one.key: one.hint for one in directory.all_secrets() if one.valid_until is None}
+    return Reply(page_of(keys, params, lambda key: KeyRow(**plain(key_view(key)), hint=hints.get(key.id))))
+
+
+async def create_key(call: Call) -> Reply:
+    form: KeyForm = call.body
+    issuer = await asyncio.to_thread(call.backend.issuer)
+    id = issuer.id(KEY)
+    text, secret = issuer.secret(id)
+    limits = changed_rates(None, changed_fields(form.limits))
+
+    def decide(directory: Directory) -> Edit:
+        key = Key(
+            id=id, name=form.name, created=call.now, created_by=call.principal.name, limits=limits,
+            team=named_team(call, directory, "team", form.team),
+            person=named_person(call, directory, "person", form.person),
+            models=tuple(form.models), apis=tuple(form.apis), addresses=tuple(form.addresses),  # type: ignore[arg-type]
+            tags=tuple(form.tags.items()),
+            expires=None if form.expires_at is None else read_instant("expires_at", form.expires_at),
+        )  # fmt: skip
+        check_new(call, directory, key)
+        return save_key(directory, key, secret)
+
+    directory, edit, pending = await change(call, decide)
+    return _with_secret(directory, edit.subject, text, pending)
+
+
+async def read_key(call: Call) -> Reply:
+    directory = await call.read()
+    key = key_at(call, directory)
+    return await _detail(call, directory, key, 0)
+
+
+async def edit_key(call: Call) -> Reply:
+    patch: KeyPatch = call.body
+
+    def decide(directory: Directory) -> Edit:
+        key = key_at(call, directory)
+        check_match(call, _etag(directory, key))
+        check_changes(call, directory, "key", key)
+        after = _patched(call, directory, key, patch)
+        check_new(call, directory, after)
+        return save_key(directory, after)
+
+    directory, edit, pending = await change(call, decide)
+    return await _detail(call, directory, directory.keys[edit.subject], pending)
+
+
+async def rotate(call: Call) -> Reply:
+    form: RotateForm = call.body
+    issuer, text = await asyncio.to_thread(call.backend.issuer), ""
+
+    def decide(directory: Directory) -> Edit:
+        nonlocal text
+        key = key_at(call, directory)
+        check_match(call, _etag(directory, key))
+        check_changes(call, directory, "key", key)
+        text, secret = issuer.secret(key.id)
+        return rotate_key(directory, key.id, secret, form.grace * _MICRO)
+
+    directory, edit, pending = await change(call, decide)
+    return _with_secret(directory, edit.subject, text, pending)
+
+
+async def revoke(call: Call) -> Reply:
+    form: RevokeForm = call.body
+
+    def decide(directory: Directory) -> Edit:
+        key = key_at(call, directory)
+        check_match(call, _etag(directory, key))
+        check_changes(call, directory, "key", key)
+        return revoke_key(directory, key.id, call.now)
+
+    directory, edit, pending = await change(call, decide)
+    if form.now:
+        await call.backend.end_requests(edit.subject)
+    return await _detail(call, directory, directory.keys[edit.subject], pending)
+
+
+def check_new(call: Call, directory: Directory, key: Key) -> None:
+    """Whether a principal may have such a key: rights that it gives away are a subset of its own.
+
+    :raises FieldError: the team is not one of its own; references to people say so by themselves.
+    """
+    if not call.scope(directory).changes(key):
+        raise FieldError("team", "a key needs one that you administer", "expected a team of yours")
+
+
+def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key:
+    """:raises FieldError:"""
+    named = changed_fields(patch, leave_out=("limits", "enabled", "expires_at", "tags", "team", "person"))
+    changes: dict[str, Any] = {name: value if name == "name" else tuple(value or ()) for name, value in named.items()}
+    if patch.team is not UNSET:
+        changes["team"] = named_team(call, directory, "team", patch.team)
+    if patch.person is not UNSET:
+        changes["person"] = named_person(call, directory, "person", patch.person)
+    if patch.tags is not UNSET:
+        changes["tags"] = tuple((patch.tags or {}).items())
+    if patch.limits is not UNSET:
+        changes["limits"] = None if patch.limits is None else changed_rates(key.limits, changed_fields(patch.limits))
+    if patch.expires_at is not UNSET:
+        changes["expires"] = None if patch.expires_at is None else read_instant("expires_at", patch.expires_at)
+    if patch.enabled is not UNSET and key.status != "revoked":
+        changes["status"] = "active" if patch.enabled else "disabled"
+    return replace(key, **changes)
+
+
+async def _detail(call: Call, directory: Directory, key: Key, pending: int) -> Reply:
+    secrets = _live(directory, key, call.now)
+    states = await chain_states(call, directory, budgets_of_key(directory, key))
+    body = KeyDetail(**plain(key_view(key)), hint=_hint(secrets), secrets=secret_views(secrets), budgets=states)
+    return Reply(body, etag=_etag(directory, key), pending=pending)
+
+
+def _with_secret(directory: Directory, id: str, text: str, pending: int) -> Reply:
+    key = directory.keys[id]
+    hint = _hint(directory.secrets_of(id))
+    body = NewKey(**plain(key_view(key)), hint=hint, secret=text)
+    return Reply(body, etag=_etag(directory, key), pending=pending)
+
+
+def _live(directory: Directory, key: Key, now: int) -> list[Secret]:
+    return [one for one in directory.secrets_of(key.id) if one.valid_until is None or one.valid_until > now]
+
+
+def _hint(secrets: list[Secret]) -> str | None:
+    return next((one.hint for one in reversed(secrets) if one.valid_until is None), None)
+
+
+def _etag(directory: Directory, key: Key) -> str:
+    """Of a key and its secrets: a rotation is a change."""
+    return etag_of(key, [(one.hint, one.created, one.valid_until) for one in directory.secrets_of(key.id)])
+
+
+OPERATIONS: Final = (
+    Operation(
+        "GET", "/keys", "List keys, with hints of their secrets", "keys.read", Page[KeyRow], list_keys, KeyParams,
+    ),
+    Operation(
+        "POST", "/keys", "Create a key; its secret is shown this once", "keys.write", NewKey, create_key,
+        NoParams, KeyForm, 201,
+    ),
+    Operation("GET", "/keys/{id}", "Read a key, and what is spent of its budgets", "keys.read", KeyDetail, read_key),
+    Operation("PATCH", "/keys/{id}", "Change a key", "keys.write", KeyDetail, edit_key, NoParams, KeyPatch),
+    Operation(
+        "POST", "/keys/{id}/rotate", "Give a key another secret; the old one stays valid for a while", "keys.use",
+        NewKey, rotate, NoParams, RotateForm,
+    ),
+    Operation("POST", "/keys/{id}/revoke", "End a key for good", "keys.use", KeyDetail, revoke, NoParams, RevokeForm),
+)  # fmt: skip

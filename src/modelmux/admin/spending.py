@@ -1,0 +1,45 @@
+"""What is spent of budgets, as keys and budgets show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.budgets import Budget, Mode, Unit
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.key_views import tightest_first
+from modelmux.accounts.views import window_view
+from modelmux.admin.operation import Call
+from modelmux.store.ledger.budget_states import states_of
+
+
+class BudgetState(Struct, frozen=True, kw_only=True):
+    """A budget on the chain of a key, with the window of now; amounts are decimals in its unit."""
+
+    id: str
+    name: str
+    unit: Unit
+    mode: Mode
+    subject: str | None
+    limit: str
+    spent: str
+    held: str
+    start: str | None
+    resets_at: str | None
+
+
+async def chain_states(call: Call, directory: Directory, chain: Sequence[tuple[Budget, str]]) -> list[BudgetState]:
+    """The one that refuses first comes first: see ``tightest_first``. :raises StoreFailed:"""
+    states = await states_of(call.backend.config, directory, call.now, chain)
+    pairs = [(budget, state) for (budget, _), of_budget in zip(chain, states, strict=True) for state in of_budget]
+    return [_state(*pair) for pair in tightest_first(pairs)]
+
+
+def _state(budget: Budget, state: WindowState) -> BudgetState:
+    view = window_view(budget, state)
+    return BudgetState(
+        id=budget.id, name=budget.name, unit=budget.unit, mode=budget.mode, subject=view.subject, limit=view.limit,
+        spent=view.spent, held=view.held, start=view.start, resets_at=view.resets_at,
+    )  # fmt: skip

@@ -1,0 +1,63 @@
+"""What all writes have in common: the record as its client knows it, the change, and the workers that get it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Struct
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit
+from modelmux.accounts.fields import FieldError
+from modelmux.accounts.periods import parse_instant
+from modelmux.accounts.roles import Record
+from modelmux.admin.errors import PreconditionFailed, no_record
+from modelmux.admin.operation import Call
+
+
+async def change(call: Call, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit, int]:
+    """Write a change in the name of the principal, and wait for the workers.
+
+    :returns: with how many of them do not have it yet.
+    """
+    directory, edit = await call.backend.directory.change(decide, call.author, call.now)
+    return directory, edit, await call.backend.await_workers(directory.version)
+
+
+def etag_of(*records: Any) -> str:
+    """Of a record as it is stored, with what belongs to it."""
+    return f'"{hashlib.sha256(msgspec.json.encode(records)).hexdigest()[:32]}"'
+
+
+def check_match(call: Call, etag: str) -> None:
+    """Within a change, so that no other one comes between. :raises PreconditionFailed:"""
+    if call.if_match is None or call.if_match == "*":
+        return
+    if etag not in [one.strip() for one in call.if_match.split(",")]:
+        raise PreconditionFailed(
+            "The record was changed since it was read.", param="If-Match", hint="Read it again, and decide anew."
+        )
+
+
+def check_changes(call: Call, directory: Directory, kind: str, record: Record) -> None:
+    """Whether the principal may write a record that it names. :raises NoSuchRecord: as for those that there are not,
+    so that ids of others tell nothing."""
+    if not call.scope(directory).changes(record):
+        raise no_record(kind, record.id)
+
+
+def changed_fields(body: Struct, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields that a body names, null included."""
+    fields = {name: getattr(body, name) for name in body.__struct_fields__ if name not in leave_out}
+    return {name: value for name, value in fields.items() if value is not UNSET}
+
+
+def read_instant(field: str, text: str) -> int:
+    """RFC 3339 -> microseconds in UTC. :raises FieldError:"""
+    try:
+        return parse_instant(text.strip())
+    except ValueError:
+        raise FieldError(field, f"{text[:40]!r} is not a time", "expected one such as 2026-12-31T00:00:00Z") from None

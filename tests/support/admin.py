@@ -1,0 +1,120 @@
+"""The admin API over a real store, called in-process, and a small organisation in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.edits import Edit, save_key, save_person, save_team, set_member
+from modelmux.accounts.records import Key, Person, Team
+from modelmux.accounts.roles import ROLES, Principal
+from modelmux.admin.app import AdminApp
+from modelmux.admin.backend import Backend
+from modelmux.config import Config
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.issuer import Issuer, NewIds
+from modelmux.store.directory.sqlite_directory import SqliteDirectory
+from support import asgi
+from support.directories import NOW
+
+PEPPER = b"canary-pepper-canary-pepper-canary-pepper"
+#: Role -> its principal. Teams: ``team_top`` > ``team_own`` > ``team_low``, and ``team_other``.
+PRINCIPALS = {
+    role: Principal(
+        name=role, role=role, teams=("team_own",) if role == "team_admin" else (),
+        person="usr_own" if role == "member" else None,
+    )
+    for role in ROLES
+}  # fmt: skip
+
+
+class Admin:
+    """:ivar pending: workers that do not have a change in time. :ivar ended: keys whose requests were ended."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.path = folder / "accounts.db"
+        self.store = SqliteDirectory(self.path)
+        self.time = NOW
+        self.pending = 0
+        self.awaited: list[int] = []
+        self.ended: list[str] = []
+        config = Config.from_dict({"accounts": {"enabled": True, "store": f"sqlite:{self.path}"}})
+        self.backend = Backend(
+            config=config,
+            directory=self.store,
+            ids=NewIds(self._seconds),
+            issuer=lambda: Issuer([PEPPER], self._seconds),
+            now=self._now,
+            await_workers=self._await_workers,
+            end_requests=self._end_requests,
+            workers=tuple,
+        )
+        self.app = AdminApp(self.backend, lambda token: PRINCIPALS.get(token.removeprefix("token-")), **options)  # type: ignore[call-overload]
+
+    async def call(
+        self, method: str, path: str, body: Any = b"", role: str | None = "owner", *, query: str = "", **headers: str
+    ) -> asgi.Response:
+        """:param path: below ``/admin/v1``. :param headers: ``if_match`` and so on."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if role is not None:
+            sent.setdefault("authorization", f"Bearer token-{role}")
+        return await asgi.request(self.app, method, f"/admin/v1{path}", body, sent, query=query)
+
+    async def ok(self, method: str, path: str, body: Any = b"", role: str = "owner", **options: Any) -> Any:
+        response = await self.call(method, path, body, role, **options)
+        assert response.status < 300, (response.status, response.body)
+        return response.json()
+
+    async def refused(self, status: int, method: str, path: str, body: Any = b"", **options: Any) -> dict[str, Any]:
+        """The error, with all of its fields."""
+        response = await self.call(method, path, body, **options)
+        assert response.status == status, (response.status, response.body)
+        error: dict[str, Any] = response.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        return error
+
+    async def edit(self, decide: Callable[[Directory], Edit]) -> Directory:
+        return (await self.store.change(decide, Author("test", "cli"), NOW))[0]
+
+    async def directory(self) -> Directory:
+        return await self.store.read(Directory())
+
+    def _now(self) -> int:
+        self.time += 1
+        return self.time
+
+    def _seconds(self) -> float:
+        return self.time / 1_000_000
+
+    async def _await_workers(self, version: int) -> int:
+        self.awaited.append(version)
+        return self.pending
+
+    async def _end_requests(self, key: str) -> None:
+        self.ended.append(key)
+
+
+async def organisation(admin: Admin) -> None:
+    """Teams, people and keys: what each role may see of them is in the names."""
+    for id, parent in (("top", None), ("own", "team_top"), ("low", "team_own"), ("other", "team_top")):
+        await admin.edit(lambda d, id=id, parent=parent: save_team(d, Team(id=f"team_{id}", name=id, parent=parent)))  # type: ignore[misc]
+    for id in ("own", "other"):
+        person = Person(id=f"usr_{id}", email=f"{id}@example.com")
+        await admin.edit(lambda d, person=person: save_person(d, person))  # type: ignore[misc]
+        await admin.edit(lambda d, id=id: set_member(d, f"usr_{id}", f"team_{id}", "member"))  # type: ignore[misc]
+    for id, team, owner in (
+        ("own", "team_own", "usr_own"), ("service", "team_own", None), ("low", "team_low", None),
+        ("top", "team_top", None), ("other", "team_other", "usr_other"), ("free", None, None),
+    ):  # fmt: skip
+        key = Key(id=f"key_{id}", name=id, team=team, person=owner, created=NOW)
+        await admin.edit(lambda d, key=key: save_key(d, key))  # type: ignore[misc]
+
+
+Run = Callable[[Admin], Awaitable[None]]
+
+
+def text_of(response: asgi.Response) -> str:
+    return response.body.decode() + json.dumps(response.headers)
