@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from modelmux.accounts.adjustments import Adjustment, holds
 from modelmux.accounts.budgets import Budget, Request, chain_of, of_any_request
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.records import Key
@@ -59,6 +60,16 @@ def window_of(directory: Directory, budget: Budget, at: int, default: tzinfo) ->
     :raises ValueError, KeyError, OSError: see ``zone_of_budget``.
     """
     return window_at(budget.window, at, zone_of_budget(directory, budget, default))
+
+
+def current_adjustments(directory: Directory, budget: Budget, now: int, default: tzinfo) -> list[Adjustment]:
+    """The top-ups and overrides of a budget that count now, in the order in which they apply.
+
+    :param now: microseconds in UTC. :param default: ``accounts.zone``.
+    """
+    window = window_of(directory, budget, now, default)
+    current = [one for one in directory.adjustments_of(budget.id) if holds(one, window, now)]
+    return sorted(current, key=lambda one: (one.created, one.id))
 
 
 def budgets_of_key(directory: Directory, key: Key) -> list[tuple[Budget, str]]:

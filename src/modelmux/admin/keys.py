@@ -12,9 +12,9 @@ from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.rates import changed_rates
-from modelmux.accounts.records import KEY, Key, KeyStatus, Secret
+from modelmux.accounts.records import KEY, Key, KeyStatus, Secret, Status
 from modelmux.accounts.views import KeyView, SecretView, key_view, plain, secret_views
+from modelmux.admin.forms import RateForm, rates_after
 from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
 from modelmux.admin.references import key_at, named_person, named_team
 from modelmux.admin.spending import BudgetState, chain_states
@@ -24,16 +24,6 @@ from modelmux.admin.writes import change, changed_fields, check_changes, check_m
 GRACE: Final = 24 * 3600
 _MAX_GRACE: Final = 90 * 24 * 3600
 _MICRO: Final = 1_000_000
-
-
-class RateForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Limits a minute, and at once; null takes one away."""
-
-    rpm: int | UnsetType | None = UNSET
-    tpm: int | UnsetType | None = UNSET
-    itpm: int | UnsetType | None = UNSET
-    otpm: int | UnsetType | None = UNSET
-    concurrent: int | UnsetType | None = UNSET
 
 
 class KeyForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,7 +55,7 @@ class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: dict[str, str] | UnsetType | None = UNSET
     limits: RateForm | UnsetType | None = UNSET
     expires_at: str | UnsetType | None = UNSET
-    enabled: bool | UnsetType = UNSET
+    status: Status | UnsetType = UNSET
 
 
 class RotateForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -129,7 +119,7 @@ async def create_key(call: Call) -> Reply:
     issuer = await asyncio.to_thread(call.backend.issuer)
     id = issuer.id(KEY)
     text, secret = issuer.secret(id)
-    limits = changed_rates(None, changed_fields(form.limits))
+    limits = rates_after(None, form.limits)
 
     def decide(directory: Directory) -> Edit:
         key = Key(
@@ -210,7 +200,7 @@ def check_new(call: Call, directory: Directory, key: Key) -> None:
 
 def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key:
     """:raises FieldError:"""
-    named = changed_fields(patch, leave_out=("limits", "enabled", "expires_at", "tags", "team", "person"))
+    named = changed_fields(patch, leave_out=("limits", "status", "expires_at", "tags", "team", "person"))
     changes: dict[str, Any] = {name: value if name == "name" else tuple(value or ()) for name, value in named.items()}
     if patch.team is not UNSET:
         changes["team"] = named_team(call, directory, "team", patch.team)
@@ -218,12 +208,11 @@ def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key
         changes["person"] = named_person(call, directory, "person", patch.person)
     if patch.tags is not UNSET:
         changes["tags"] = tuple((patch.tags or {}).items())
-    if patch.limits is not UNSET:
-        changes["limits"] = None if patch.limits is None else changed_rates(key.limits, changed_fields(patch.limits))
+    changes["limits"] = rates_after(key.limits, patch.limits)
     if patch.expires_at is not UNSET:
         changes["expires"] = None if patch.expires_at is None else read_instant("expires_at", patch.expires_at)
-    if patch.enabled is not UNSET and key.status != "revoked":
-        changes["status"] = "active" if patch.enabled else "disabled"
+    if patch.status is not UNSET and key.status != "revoked":  # which saving refuses
+        changes["status"] = patch.status
     return replace(key, **changes)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.admin import keys
+from modelmux.admin import adjustments, audit, budgets, keys, limits, people, teams
 from modelmux.admin.openapi import openapi
 from modelmux.admin.operation import Call, Operation, Reply
 
@@ -17,4 +17,10 @@ async def _document(call: Call) -> Reply:
 OPERATIONS: Final[tuple[Operation, ...]] = (
     Operation("GET", "/openapi.json", "This document", "self.read", dict[str, Any], _document),
     *keys.OPERATIONS,
+    *teams.OPERATIONS,
+    *people.OPERATIONS,
+    *budgets.OPERATIONS,
+    *adjustments.OPERATIONS,
+    *limits.OPERATIONS,
+    *audit.OPERATIONS,
 )

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.adjustments import Adjustment
+from modelmux.accounts.budget_windows import WindowState, current_adjustments
 from modelmux.accounts.budgets import Budget, Mode, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.key_views import tightest_first
-from modelmux.accounts.views import window_view
+from modelmux.accounts.views import WindowView, window_view
 from modelmux.admin.operation import Call
+from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.budget_states import states_of
 
 
@@ -35,6 +37,22 @@ async def chain_states(call: Call, directory: Directory, chain: Sequence[tuple[B
     states = await states_of(call.backend.config, directory, call.now, chain)
     pairs = [(budget, state) for (budget, _), of_budget in zip(chain, states, strict=True) for state in of_budget]
     return [_state(*pair) for pair in tightest_first(pairs)]
+
+
+async def windows_of(
+    call: Call, directory: Directory, chosen: Sequence[tuple[Budget, str | None]], most: int
+) -> list[list[WindowView]]:
+    """The windows of now of budgets. :param most: of a budget for each. :raises StoreFailed:"""
+    states = await states_of(call.backend.config, directory, call.now, chosen, most)
+    return [
+        [window_view(budget, state) for state in of_budget]
+        for (budget, _), of_budget in zip(chosen, states, strict=True)
+    ]
+
+
+def adjustments_of_now(call: Call, directory: Directory, budget: Budget) -> list[Adjustment]:
+    """Those that count now, in the order in which they apply."""
+    return current_adjustments(directory, budget, call.now, zone_of(call.backend.config.accounts.zone))
 
 
 def _state(budget: Budget, state: WindowState) -> BudgetState:

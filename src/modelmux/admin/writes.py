@@ -9,10 +9,12 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct
 
+from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.periods import parse_instant
+from modelmux.accounts.rates import Limit
 from modelmux.accounts.roles import Record
 from modelmux.admin.errors import PreconditionFailed, no_record
 from modelmux.admin.operation import Call
@@ -47,6 +49,13 @@ def check_changes(call: Call, directory: Directory, kind: str, record: Record) -
     so that ids of others tell nothing."""
     if not call.scope(directory).changes(record):
         raise no_record(kind, record.id)
+
+
+def check_selected(call: Call, directory: Directory, record: Budget | Limit) -> None:
+    """Whether the principal may have such a budget or limit. :raises FieldError:"""
+    if not call.scope(directory).changes(record):
+        problem = "it would apply to more than you may limit"
+        raise FieldError("applies_to", problem, "expected a key in your teams, or a team below yours")
 
 
 def changed_fields(body: Struct, *, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

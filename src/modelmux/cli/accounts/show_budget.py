@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import tzinfo
 
-from modelmux.accounts.adjustments import Adjustment, holds
+from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budget_windows import WindowState, window_of, zone_of_budget
+from modelmux.accounts.budget_windows import WindowState, current_adjustments, zone_of_budget
 from modelmux.accounts.budgets import Budget, Selector, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
@@ -18,9 +18,7 @@ from modelmux.cli.usage.report import rounded
 
 def adjustments_now(access: Access, directory: Directory, budget: Budget) -> list[Adjustment]:
     """Those that count now, in the order in which they apply."""
-    window = window_of(directory, budget, access.now, _zone(access))
-    current = [one for one in directory.adjustments_of(budget.id) if holds(one, window, access.now)]
-    return sorted(current, key=lambda one: (one.created, one.id))
+    return current_adjustments(directory, budget, access.now, _zone(access))
 
 
 def budget_fields(
