@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -12,6 +12,9 @@ from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.catalog.prices import usd
+
+#: See ``usage_json``.
+Label = Callable[[str, str | None], dict[str, Any]]
 
 
 def money(nano: int) -> dict[str, str]:
@@ -56,16 +59,28 @@ def by_time_and_cost(rows: Sequence[UsageRow]) -> list[UsageRow]:
 
 
 def usage_json(
-    query: UsageQuery, bounds: Sequence[int], rows: Sequence[UsageRow], zone: tzinfo, *, own_prices: bool
+    query: UsageQuery,
+    bounds: Sequence[int],
+    rows: Sequence[UsageRow],
+    zone: tzinfo,
+    *,
+    own_prices: bool,
+    label: Label = lambda name, value: {name: value},
 ) -> dict[str, Any]:
     """Buckets of time, those without any usage too, each with its groups: as OpenAI's ``organization/usage`` has them.
 
     :param bounds: when the buckets begin, and when the last one ends; microseconds in UTC.
     :param own_prices: the configuration has some.
+    :param label: a dimension and its value -> what stands for them.
     """
+    labels: dict[tuple[str, str | None], dict[str, Any]] = {}
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in by_time_and_cost(rows):
-        groups = dict(zip(query.group_by, row.group, strict=True))
+        groups: dict[str, Any] = {}
+        for pair in zip(query.group_by, row.group, strict=True):
+            if pair not in labels:
+                labels[pair] = label(*pair)
+            groups |= labels[pair]
         results[row.start].append({**groups, **figures_json(row)})
     return {
         "object": "list",

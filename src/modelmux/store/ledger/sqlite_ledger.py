@@ -26,11 +26,12 @@ from modelmux.store.ledger import (
     sqlite_alerts,
     sqlite_entries,
     sqlite_retention,
+    sqlite_state,
     sqlite_usage,
     sqlite_verify,
     sqlite_windows,
 )
-from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, UnstorableEntry
+from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, LedgerState, UnstorableEntry
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_rows import Row, to_row
 from modelmux.store.ledger.sqlite_verify import Section
@@ -175,6 +176,14 @@ class SqliteLedger:
         """See ``Ledger.entries``. :raises ValueError: see ``sqlite_entries.check_query``."""
         sqlite_entries.check_query(query)
         return await self._read(lambda connection: sqlite_entries.entries(connection, query))
+
+    async def by_id(self, ids: Sequence[bytes]) -> list[Entry]:
+        """See ``Ledger.by_id``."""
+        return await self._read(lambda connection: sqlite_entries.by_id(connection, ids))
+
+    async def state(self) -> LedgerState:
+        """See ``Ledger.state``."""
+        return await self._read(sqlite_state.state)
 
     async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:
         """See ``Ledger.corrections``."""

@@ -13,7 +13,7 @@ from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.slots import DAY, QUARTER, Part, bucket_bounds, parts_of
 from modelmux.store.ledger.sqlite_append import OTHER, SUMS
-from modelmux.store.ledger.sqlite_rows import COUNTS, cost_from, counts_from, read_tags
+from modelmux.store.ledger.sqlite_rows import COUNTS, clean, cost_from, counts_from, read_tags
 
 #: Group of requests whose tags were too many for a day.
 OTHER_GROUP: Final = "other"
@@ -115,7 +115,7 @@ def _candidates(connection: sqlite3.Connection, query: UsageQuery) -> Iterator[S
         yield from connection.execute(_SERIES)
         return
     for key in dict.fromkeys(keys):
-        yield from connection.execute(_SERIES_OF_KEY, (key,))
+        yield from connection.execute(_SERIES_OF_KEY, (clean(key),))
 
 
 def _sums(connection: sqlite3.Connection, table: str, parts: list[Part]) -> list[tuple[int, ...]]:

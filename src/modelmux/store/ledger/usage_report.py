@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 from collections.abc import Collection
 from datetime import tzinfo
 from typing import Any, Final
 
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.usage_query import UsageQuery
-from modelmux.accounts.usage_views import usage_json
+from modelmux.accounts.usage_views import Label, usage_json
 from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.slots import bucket_bounds
 
 _TAG: Final = "tag:"
+#: Rows of an answer that is made in the event loop at most.
+_FEW: Final = 500
 
 
 async def usage_report(
@@ -23,12 +27,14 @@ async def usage_report(
     own_prices: bool,
     reported_tags: Collection[str],
     most: int,
+    label: Label = lambda name, value: {name: value},
 ) -> dict[str, Any]:
     """
     :param zone: that of the query.
     :param own_prices: the configuration has some.
     :param reported_tags: by which usage is added up.
     :param most: groups of all buckets together.
+    :param label: see ``usage_json``.
     :raises FieldError: there are more groups.
     :raises StoreFailed:
     """
@@ -37,7 +43,8 @@ async def usage_report(
         expected = f"expected at most {most:,}: ask for a shorter period, longer buckets, or fewer groups"
         raise FieldError("group_by", f"there would be {len(rows):,} results", expected)
     bounds = bucket_bounds(query.start, query.end, query.bucket, zone)
-    answer = usage_json(query, bounds, rows, zone, own_prices=own_prices)
+    make = functools.partial(usage_json, query, bounds, rows, zone, own_prices=own_prices, label=label)
+    answer = make() if len(rows) <= _FEW else await asyncio.to_thread(make)
     used = {name.removeprefix(_TAG) for name in (*query.group_by, *dict(query.where)) if name.startswith(_TAG)}
     answer["warnings"] = [
         f"usage is not added up by tag {name}: it would have to be in accounts.tags, for rows to come"
