@@ -1,13 +1,14 @@
 """What the holder of a key is shown: the budget that is short first, and nothing of others."""
 
 import json
+from datetime import UTC
 
-from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.budget_windows import WindowState, usable_zone_of_budget
 from modelmux.accounts.directory import Changes
 from modelmux.accounts.key_views import own_key_json, remaining, tightest_first
 from modelmux.accounts.limits import LimitUse, limits_of_key
 from modelmux.accounts.rates import Limit, Rates
-from modelmux.accounts.windows import Window
+from modelmux.accounts.windows import Window, WindowRule
 from support.directories import NOW, budget, directory_of, key, person, secret, team
 
 WINDOW = Window(NOW - 5, NOW + 5)
@@ -91,3 +92,15 @@ def test_limits_of_a_key_are_those_for_a_model_too() -> None:
         directory, directory.keys["key_a"], "", [], [LimitUse(applied[0], "tpm", 5, 2)]
     )["limits"]  # fmt: skip
     assert (shown[0]["for"], shown[0]["remaining"]) == ({"model": "claude-opus-*"}, 3)
+
+
+def test_of_two_budgets_the_order_in_which_they_come_does_not_matter() -> None:
+    one, other = (budget("bud_1", "one"), state(50, 10)), (budget("bud_2", "other"), state(50, 40))
+    assert names(one, other) == names(other, one) == ["other", "one"]
+
+
+def test_a_budget_whose_zone_is_lost_has_that_of_the_configuration() -> None:
+    lost = budget(window=WindowRule(every="day", zone="Mars/Base"))
+    assert usable_zone_of_budget(directory_of(lost), lost, UTC) is UTC
+    known = budget(window=WindowRule(every="day", zone="Asia/Tokyo"))
+    assert str(usable_zone_of_budget(directory_of(known), known, UTC)) == "Asia/Tokyo"
