@@ -75,7 +75,8 @@ async def request(
     pairs = {"host": "localhost", "content-type": "application/json", **(headers or {})}
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "path": path,
-        "raw_path": path.encode(), "root_path": root_path, "query_string": query.encode(), "scheme": "http",
+        "raw_path": path.encode("utf-8", "replace"), "root_path": root_path,
+        "query_string": query.encode(), "scheme": "http",
         "headers": [(k.lower().encode(), v.encode()) for k, v in pairs.items()],
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 3000),
     }  # fmt: skip

@@ -76,6 +76,9 @@ def budgets_of_key(directory: Directory, key: Key) -> list[tuple[Budget, str]]:
     """The budgets that requests of a key may be charged to, each with the subject: those for a model, a route or a tag,
     too, whatever these are. Budgets for each end user are left out: who that is, a request says."""
     teams = tuple(team.id for team in directory.team_path(key.team))
-    any_request = [replace(one, applies_to=of_any_request(one.applies_to)) for one in directory.budgets.values()]
+    any_request = [
+        replace(one, applies_to=of_any_request(one.applies_to))
+        for one in directory.budgets_of((key.id, key.person, *teams))
+    ]
     chain = chain_of(any_request, Request(key=key.id, teams=teams, person=key.person))
     return [(directory.budgets[one.id], subject) for one, subject in chain]

@@ -121,6 +121,21 @@ def rotate_key(directory: Directory, key: str, secret: Secret, grace: int) -> Ed
     return Edit(action="key.rotate", subject=record.id, secrets=(*ending, secret))
 
 
+def replace_secret(directory: Directory, key: str, digest: bytes, secret: Secret) -> Edit:
+    """Give a key another secret in place of its current one, which reached no client, and ends now.
+
+    :param digest: of the current one.
+    :raises FieldError: the key is revoked or managed, or its current secret is another one.
+    """
+    record = _usable(directory, key)
+    current = next((one for one in directory.secrets_of(key) if one.valid_until is None), None)
+    if current is None or current.digest != digest:
+        problem = f"{record.name!r} was given another secret since"
+        raise RecordConflict("rotated", "key", problem, "rotate it with another Idempotency-Key")
+    ended = replace(current, valid_until=secret.created)
+    return Edit(action="key.rotate", subject=key, secrets=(ended, secret))
+
+
 def revoke_key(directory: Directory, key: str, now: int) -> Edit:
     """End a key for good. Twice is as good as once: nothing is written then.
 

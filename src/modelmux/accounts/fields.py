@@ -38,7 +38,7 @@ class FieldError(ValueError):
 class RecordConflict(FieldError):
     """The value would do, but not for the records as they are.
 
-    :param code: ``managed``, ``revoked`` or ``taken``.
+    :param code: ``managed``, ``revoked``, ``rotated`` or ``taken``.
     """
 
     def __init__(self, code: str, field: str, problem: str, expected: str) -> None:

@@ -62,6 +62,11 @@ class Principal(Struct, frozen=True, kw_only=True):
     person: str | None = None
     key: str | None = None
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether it sees and changes the records of all."""
+        return self.role in ("owner", "admin")
+
 
 def may(principal: Principal, permission: Permission) -> bool:
     """Whether the role has a permission at all; on which records, ``Scope`` says."""
@@ -78,7 +83,7 @@ class Scope:
     def __init__(self, directory: Directory, principal: Principal) -> None:
         self._directory = directory
         self._principal = principal
-        self.is_all = principal.role in ("owner", "admin")
+        self.is_all = principal.sees_all
         is_team = principal.role == "team_admin"
         self._own = frozenset(team for team in principal.teams if is_team and team in directory.teams)
         self.teams = frozenset(

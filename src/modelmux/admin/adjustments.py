@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from modelmux.accounts.adjustments import ADJUSTMENT, Adjustment
+from modelmux.accounts.attribution import MAX_END_USER
 from modelmux.accounts.budget_edits import adjust, check_subject
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
@@ -19,6 +20,7 @@ from modelmux.admin.operation import MAX_LIMIT, Call, NoParams, Operation, Page,
 from modelmux.admin.references import budget_at, named_key, named_person
 from modelmux.admin.spending import windows_of
 from modelmux.admin.writes import change, check_changes, check_match, etag_of, read_instant
+from modelmux.store.directory.receipts import Receipt
 
 _HASH: Final = re.compile(r"[0-9a-f]{32}")
 
@@ -88,7 +90,12 @@ async def _adjust(
             until=None if form.until is None else read_instant("until", form.until),
         ))  # fmt: skip
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal id
+        id = receipt.detail
+        return Edit(action="", subject=budget_at(call, directory).id)
+
+    directory, edit, pending = await change(call, decide, repeat)
     budget = directory.budgets[edit.subject]
     made = next(one for one in directory.adjustments_of(budget.id) if one.id == id)
     return Reply(adjustment_view(budget, made), pending=pending)
@@ -104,6 +111,8 @@ def _subject(call: Call, directory: Directory, budget: Budget, text: str) -> str
         case "end_user" if call.backend.config.accounts.end_user != "plain" and not _HASH.fullmatch(text):
             problem = "names of end users are stored as hashes"
             raise FieldError("subject", problem, "expected the hash, as windows and rows show it")
+        case "end_user" if not text or len(text) > MAX_END_USER or not text.isprintable():
+            raise FieldError("subject", "it is not an end user", f"expected 1 to {MAX_END_USER} printable characters")
     check_subject(directory, budget, text)
     return text
 

@@ -99,7 +99,8 @@ class AdminApp:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Operation, Reply]:
         """:raises GatewayError, FieldError, StoreFailed:"""
         principal = self._principal(scope)
-        operation, path = self._route(scope["method"], scope["path"])
+        text = scope["path"].encode("utf-8", "replace").decode()
+        operation, path = self._route(scope["method"], text)
         if not may(principal, operation.permission):
             raise NotPermitted(
                 f"The role {principal.role} may not {operation.method} {BASE}{operation.path}.",
@@ -124,8 +125,8 @@ class AdminApp:
             body=body,
             read=self._read,
             if_match=_text(headers.get(b"if-match")),
-            idempotency_key=_text(headers.get(b"idempotency-key")),
-            fingerprint=_fingerprint(scope["method"], scope["path"], query, raw or b""),
+            idempotency_key=_text(headers.get(b"idempotency-key")) if operation.method == "POST" else None,
+            fingerprint=_fingerprint(scope["method"], text, query, raw or b""),
         )
         return operation, await operation.handler(call)
 
@@ -237,7 +238,7 @@ def _with_pending(reply: Reply) -> Any:
 
 def _fingerprint(method: str, path: str, query: bytes, body: bytes) -> bytes:
     digest = hashlib.sha256()
-    for part in (method.encode(), path.encode("utf-8", "replace"), query, body):
+    for part in (method.encode(), path.encode(), query, body):
         digest.update(b"%d:" % len(part) + part)
     return digest.digest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -80,7 +81,7 @@ def _from_message(what: str) -> str:
 
 def _shown(value: Any) -> str:
     """As JSON, shortened: secrets are in no field of the API."""
-    text = msgspec.json.encode(value).decode()
+    text = json.dumps(value)  # msgspec writes no integers of more than 64 bits
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"
 
 

@@ -10,15 +10,17 @@ from msgspec.structs import replace
 
 from modelmux.accounts.budget_windows import budgets_of_key
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key
+from modelmux.accounts.edits import Edit, replace_secret, revoke_key, rotate_key, save_key
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.records import KEY, Key, KeyStatus, Secret, Status
 from modelmux.accounts.views import KeyView, SecretView, key_view, plain, secret_views
 from modelmux.admin.forms import RateForm, rates_after
 from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
 from modelmux.admin.references import key_at, named_person, named_team
-from modelmux.admin.spending import BudgetState, chain_states
+from modelmux.admin.spending import BudgetState, states_of_chains
 from modelmux.admin.writes import change, changed_fields, check_changes, check_match, etag_of, read_instant
+from modelmux.store.directory.issuer import Issuer
+from modelmux.store.directory.receipts import Receipt
 
 #: Seconds that the old secret of a rotation stays valid, unless it says otherwise.
 GRACE: Final = 24 * 3600
@@ -78,13 +80,19 @@ class KeyParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     status: KeyStatus | None = None
 
 
-class KeyRow(KeyView, frozen=True, kw_only=True):
+class SecretKey(KeyView, frozen=True, kw_only=True):
     """A key with the hint of its secret."""
 
     hint: str | None
 
 
-class KeyDetail(KeyRow, frozen=True, kw_only=True):
+class KeyRow(SecretKey, frozen=True, kw_only=True):
+    """A key with the budget on its chain of which the least part is left."""
+
+    tightest_budget: BudgetState | None
+
+
+class KeyDetail(SecretKey, frozen=True, kw_only=True):
     """A key with its secrets that may still be valid, and the budgets that its requests are charged to, of which the
     one that has least left comes first."""
 
@@ -92,7 +100,7 @@ class KeyDetail(KeyRow, frozen=True, kw_only=True):
     budgets: list[BudgetState]
 
 
-class NewKey(KeyRow, frozen=True, kw_only=True):
+class NewKey(SecretKey, frozen=True, kw_only=True):
     """A key with its secret, which is shown this once."""
 
     secret: str
@@ -111,7 +119,13 @@ async def list_keys(call: Call) -> Reply:
     if params.status is not None:
         keys = [key for key in keys if key.status == params.status]
     hints = {one.key: one.hint for one in directory.all_secrets() if one.valid_until is None}
-    return Reply(page_of(keys, params, lambda key: KeyRow(**plain(key_view(key)), hint=hints.get(key.id))))
+    page = page_of(keys, params, lambda key: key)
+    chains = await states_of_chains(call, directory, [budgets_of_key(directory, key) for key in page.data])
+    rows = [
+        KeyRow(**plain(key_view(key)), hint=hints.get(key.id), tightest_budget=chain[0] if chain else None)
+        for key, chain in zip(page.data, chains, strict=True)
+    ]
+    return Reply(Page(data=rows, has_more=page.has_more, next=page.next))
 
 
 async def create_key(call: Call) -> Reply:
@@ -133,7 +147,12 @@ async def create_key(call: Call) -> Reply:
         check_new(call, directory, key)
         return save_key(directory, key, secret)
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, decide, repeat)
     return _with_secret(directory, edit.subject, text, pending)
 
 
@@ -170,7 +189,12 @@ async def rotate(call: Call) -> Reply:
         text, secret = issuer.secret(key.id)
         return rotate_key(directory, key.id, secret, form.grace * _MICRO)
 
-    directory, edit, pending = await change(call, decide)
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, decide, repeat)
     return _with_secret(directory, edit.subject, text, pending)
 
 
@@ -187,6 +211,18 @@ async def revoke(call: Call) -> Reply:
     if form.now:
         await call.backend.end_requests(edit.subject)
     return await _detail(call, directory, directory.keys[edit.subject], pending)
+
+
+def _another_secret(call: Call, directory: Directory, issuer: Issuer, receipt: Receipt) -> tuple[str, Edit]:
+    """Of a repeated call, whose first reply was lost with the secret: that is stored nowhere, so another one takes its
+    place.
+
+    :raises NoSuchRecord, FieldError:
+    """
+    key = key_at(call, directory, receipt.subject)
+    check_changes(call, directory, "key", key)
+    text, secret = issuer.secret(key.id)
+    return text, replace_secret(directory, key.id, bytes.fromhex(receipt.detail), secret)
 
 
 def check_new(call: Call, directory: Directory, key: Key) -> None:
@@ -218,7 +254,7 @@ def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key
 
 async def _detail(call: Call, directory: Directory, key: Key, pending: int) -> Reply:
     secrets = _live(directory, key, call.now)
-    states = await chain_states(call, directory, budgets_of_key(directory, key))
+    (states,) = await states_of_chains(call, directory, [budgets_of_key(directory, key)])
     body = KeyDetail(**plain(key_view(key)), hint=_hint(secrets), secrets=secret_views(secrets), budgets=states)
     return Reply(body, etag=_etag(directory, key), pending=pending)
 

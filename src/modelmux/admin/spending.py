@@ -32,11 +32,23 @@ class BudgetState(Struct, frozen=True, kw_only=True):
     resets_at: str | None
 
 
-async def chain_states(call: Call, directory: Directory, chain: Sequence[tuple[Budget, str]]) -> list[BudgetState]:
-    """The one that refuses first comes first: see ``tightest_first``. :raises StoreFailed:"""
-    states = await states_of(call.backend.config, directory, call.now, chain)
-    pairs = [(budget, state) for (budget, _), of_budget in zip(chain, states, strict=True) for state in of_budget]
-    return [_state(*pair) for pair in tightest_first(pairs)]
+async def states_of_chains(
+    call: Call, directory: Directory, chains: Sequence[Sequence[tuple[Budget, str]]]
+) -> list[list[BudgetState]]:
+    """The budgets of each chain; the one that refuses first comes first: see ``tightest_first``. :raises StoreFailed:"""
+    pairs = list(dict.fromkeys((budget.id, subject) for chain in chains for budget, subject in chain))
+    chosen = [(directory.budgets[id], subject) for id, subject in pairs]
+    states = await states_of(call.backend.config, directory, call.now, chosen)
+    by_pair = dict(zip(pairs, states, strict=True))
+    return [
+        [
+            _state(budget, state)
+            for budget, state in tightest_first(
+                [(budget, state) for budget, subject in chain for state in by_pair[budget.id, subject]]
+            )
+        ]
+        for chain in chains
+    ]
 
 
 async def windows_of(

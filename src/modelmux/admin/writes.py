@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET, Struct
@@ -12,21 +12,65 @@ from msgspec import UNSET, Struct
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
-from modelmux.accounts.fields import FieldError
+from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.periods import parse_instant
 from modelmux.accounts.rates import Limit
 from modelmux.accounts.roles import Record
-from modelmux.admin.errors import PreconditionFailed, no_record
+from modelmux.admin.errors import Conflict, PreconditionFailed, no_record
 from modelmux.admin.operation import Call
+from modelmux.errors import InvalidRequest
+from modelmux.store.directory.receipts import Once, OtherRequest, Receipt
+
+#: Characters of an ``Idempotency-Key``.
+_MAX_KEY: Final = 128
 
 
-async def change(call: Call, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit, int]:
+async def change(
+    call: Call,
+    decide: Callable[[Directory], Edit],
+    repeat: Callable[[Directory, Receipt], Edit] | None = None,
+) -> tuple[Directory, Edit, int]:
     """Write a change in the name of the principal, and wait for the workers.
 
+    :param repeat: decides what a repetition with the same ``Idempotency-Key`` writes; by default nothing.
     :returns: with how many of them do not have it yet.
     """
-    directory, edit = await call.backend.directory.change(decide, call.author, call.now)
+    once = None
+    if call.idempotency_key is not None:
+        name = f"{call.principal.name}\n{_checked_key(call.idempotency_key)}"
+        once = Once(name, call.fingerprint, repeat or (lambda directory, receipt: _nothing(call, directory, receipt)))
+    try:
+        directory, edit = await call.backend.directory.change(decide, call.author, call.now, once)
+    except RecordConflict as error:
+        if error.code == "taken" and not call.principal.sees_all:  # whose name it is, it may not know
+            raise RecordConflict("taken", error.field, "the name is taken", "choose another one") from None
+        raise
+    except OtherRequest:
+        raise Conflict(
+            "This Idempotency-Key was sent with another request within the last 24 hours.",
+            param="Idempotency-Key", code="idempotency_key_reused", hint="Send another key with another request.",
+        ) from None  # fmt: skip
     return directory, edit, await call.backend.await_workers(directory.version)
+
+
+def _checked_key(key: str) -> str:
+    """:raises InvalidRequest:"""
+    if not 1 <= len(key) <= _MAX_KEY or not key.isascii() or not key.isprintable():
+        hint = f"Expected 1 to {_MAX_KEY} printable characters."
+        raise InvalidRequest("Idempotency-Key: it cannot be used.", param="Idempotency-Key", hint=hint)
+    return key
+
+
+def _nothing(call: Call, directory: Directory, receipt: Receipt) -> Edit:
+    """An empty edit of the record that was changed. :raises NoSuchRecord: the principal may not see it any more."""
+    id = receipt.subject
+    kinds: tuple[Mapping[str, Record], ...] = (
+        directory.keys, directory.teams, directory.people, directory.budgets, directory.limits,
+    )  # fmt: skip
+    record = next((records[id] for records in kinds if id in records), None)
+    if record is None or not call.scope(directory).sees(record):
+        raise no_record("record", id)
+    return Edit(action="", subject=id)
 
 
 def etag_of(*records: Any) -> str:
@@ -68,5 +112,5 @@ def read_instant(field: str, text: str) -> int:
     """RFC 3339 -> microseconds in UTC. :raises FieldError:"""
     try:
         return parse_instant(text.strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise FieldError(field, f"{text[:40]!r} is not a time", "expected one such as 2026-12-31T00:00:00Z") from None

@@ -10,7 +10,7 @@ import pytest
 
 from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.amounts import MAX_AMOUNT
-from modelmux.accounts.budget_windows import budgets_of_key, window_of, zone_of_budget
+from modelmux.accounts.budget_windows import budgets_of_key, current_adjustments, window_of, zone_of_budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.windows import Window, WindowRule
 from support.directories import NOW, adjustment, budget, directory_of, key, team
@@ -122,3 +122,13 @@ def test_the_budgets_of_a_key() -> None:
     chosen = budgets_of_key(directory, mine)
     assert [(one.id, subject) for one, subject in chosen] == [("bud_a", ""), ("bud_c", "usr_a")]
     assert chosen[0][0] is directory.budgets["bud_a"]
+
+
+def test_adjustments_that_count_now_come_in_their_order() -> None:
+    records = [
+        adjustment("adj_b", created=NOW + 1), adjustment("adj_a", created=NOW + 1), adjustment("adj_c", created=NOW),
+        adjustment("adj_old", created=NOW - 90 * 24 * 3_600_000_000), adjustment("adj_over", until=NOW + 5),
+    ]  # fmt: skip
+    directory = directory_of(budget(), *records)
+    current = current_adjustments(directory, directory.budgets["bud_a"], NOW + 10, UTC)
+    assert [one.id for one in current] == ["adj_c", "adj_a", "adj_b"]

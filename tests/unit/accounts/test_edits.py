@@ -10,7 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invaria
 from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import revoke_key, rotate_key, save_key, save_person, save_team, set_member
+from modelmux.accounts.edits import replace_secret, revoke_key, rotate_key, save_key, save_person, save_team, set_member
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.records import MAX_DEPTH, Key, Team
@@ -151,6 +151,21 @@ def test_a_rotation_ends_the_secrets_of_before_after_the_grace() -> None:
     directory = applied(directory, rotate_key(directory, "key_a", secret("three", created=NOW + 20), 0))
     ends = {one.hint: one.valid_until for one in directory.secrets_of("key_a")}
     assert ends == {"one": NOW + 20, "two": NOW + 20, "three": None}
+
+
+def test_a_secret_that_reached_no_client_is_replaced_at_once() -> None:
+    directory = directory_of(key(), secret("one"))
+    directory = applied(directory, rotate_key(directory, "key_a", secret("lost", created=NOW + 10), 100))
+    edit = replace_secret(directory, "key_a", secret("lost").digest, secret("two", created=NOW + 20))
+    directory = applied(directory, edit)
+    assert [(one.hint, one.valid_until) for one in directory.secrets_of("key_a")] == [
+        ("one", NOW + 110), ("lost", NOW + 20), ("two", None),
+    ]  # fmt: skip
+    for digest in (secret("one").digest, secret("lost").digest):
+        with pytest.raises(FieldError, match="another secret since"):
+            replace_secret(directory, "key_a", digest, secret("three", created=NOW + 30))
+    with pytest.raises(FieldError, match="another secret since"):
+        replace_secret(directory_of(key()), "key_a", secret("one").digest, secret("two"))
 
 
 def test_a_rotation_never_makes_a_secret_last_longer() -> None:

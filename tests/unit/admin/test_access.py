@@ -62,6 +62,14 @@ async def test_a_team_admin_does_not_lift_what_limits_its_own_team(admin: Admin)
     assert {one["id"] for one in read["budgets"]} == {own["id"], all_of["id"]}  # the whole chain is shown
 
 
+async def test_a_name_that_is_taken_does_not_tell_by_whom(admin: Admin) -> None:
+    await organisation(admin)
+    error = await admin.refused(409, "POST", "/keys", {"name": "other", "team": "team_own"}, role="team_admin")
+    assert "key_other" not in error["message"]
+    error = await admin.refused(409, "POST", "/keys", {"name": "other", "team": "team_own"}, role="admin")
+    assert "key_other" in error["message"]
+
+
 async def test_a_member_uses_its_own_keys_only(admin: Admin) -> None:
     await organisation(admin)
     await admin.ok("POST", "/keys/key_own/rotate", role="member")

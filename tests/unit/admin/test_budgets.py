@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from support.admin import Admin, organisation
@@ -62,6 +65,27 @@ async def test_a_key_shows_the_tightest_budget_of_its_chain_first(admin: Admin) 
     assert {one["name"] for one in budgets} == {"b50", "b2", "b7"}
     assert all((one["spent"], one["held"]) == ("0", "0") for one in budgets)
     assert all(one["resets_at"] == "2026-12-01T00:00:00Z" for one in budgets)
+
+
+async def test_what_is_spent_is_shown_exactly(admin: Admin) -> None:
+    await organisation(admin)
+    ids = [
+        (await admin.ok("POST", "/budgets", {"limit": limit, "mode": mode, "applies_to": {"key": "key_own"}}))["id"]
+        for limit, mode in (("50", "hard"), ("10", "hard"), ("1", "soft"))
+    ]
+    start = 1_793_491_200_000_000  # 2026-11-01 in UTC
+    with contextlib.closing(sqlite3.connect(admin.path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO budget_window VALUES (?, '', ?, ?, ?, 0)",
+            [(ids[0], start, 49_000_000_001, 500_000_000), (ids[1], start, 1, 0), (ids[2], start, 2_000_000_000, 0)],
+        )
+    shown = (await admin.ok("GET", "/keys/key_own"))["budgets"]
+    assert [(one["id"], one["limit"], one["spent"], one["held"]) for one in shown] == [
+        (ids[0], "50", "49.000000001", "0.5"), (ids[1], "10", "0.000000001", "0"), (ids[2], "1", "2", "0"),
+    ]  # fmt: skip
+    assert (await admin.ok("GET", f"/budgets/{ids[0]}"))["windows"][0]["spent"] == "49.000000001"
+    rows = {one["id"]: one["tightest_budget"] for one in (await admin.ok("GET", "/keys"))["data"]}
+    assert rows == dict.fromkeys(rows, None) | {"key_own": shown[0]}
 
 
 async def test_a_budget_is_edited_disabled_and_enabled(admin: Admin) -> None:

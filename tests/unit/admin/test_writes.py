@@ -177,6 +177,29 @@ async def test_bodies_that_are_no_use(admin: Admin, body: bytes, status: int) ->
     await admin.refused(status, "POST", "/keys", body)
 
 
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"name": 10**400}, "name"), ({"name": "a", "limits": {"rpm": 10**400}}, "limits.rpm"),
+        ({"name": "\ud800"}, None),
+        ({"name": "a\u0000"}, "name"), ({"name": "a", "expires_at": "0001-01-01"}, "expires_at"),
+        ({"name": "a", "expires_at": "0001-01-01T00:00:00+23:59"}, "expires_at"),
+        ({"name": "a", "tags": {"app": 5}}, "tags"), ({"name": "a", "tags": {"a b": "c"}}, "tags"),
+        ({"name": "a", "models": ["a", 5]}, "models.1"), ({"name": "a", "models": ["a b"]}, "models"),
+        ({"name": "a", "apis": ["soap"]}, "apis"), ({"name": "a", "addresses": ["10.0.0.1/8"]}, "addresses"),
+        ({"name": "a", "limits": {"rpm": True}}, "limits.rpm"), ({"name": "a", "limits": {"rpn": 1}}, "limits.rpn"),
+        ({"name": "a", "team": "nothing"}, "team"), ({"name": "a", "person": ""}, "person"), ({"name": " "}, "name"),
+    ],
+)  # fmt: skip
+async def test_values_that_cannot_be_used_are_named(admin: Admin, body: dict[str, Any], param: str | None) -> None:
+    assert (await admin.refused(400, "POST", "/keys", body))["param"] == param
+
+
+async def test_paths_may_be_anything(admin: Admin) -> None:
+    for id in ("\ud800", "\x00", "..", "%2e%2e", "a" * 128, "' OR 1=1 --"):
+        await admin.refused(404, "GET", f"/keys/{id}")
+
+
 async def test_a_body_is_json_and_not_compressed(admin: Admin) -> None:
     await admin.refused(415, "POST", "/keys", b'{"name": "a"}', content_type="text/plain")
     await admin.refused(415, "POST", "/keys", b'{"name": "a"}', content_encoding="gzip")

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
+from modelmux.store.directory.receipts import Once
 
 
 class Author(Struct, frozen=True):
@@ -52,11 +53,15 @@ class DirectoryStore(Protocol):
         """
         ...
 
-    async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> tuple[Directory, Edit]:
+    async def change(
+        self, decide: Callable[[Directory], Edit], author: Author, at: int, once: Once | None = None
+    ) -> tuple[Directory, Edit]:
         """Decide on a change from the directory of now, and write it. No other change comes between.
 
         :param decide: runs in a thread, while no other process changes the directory; it must not wait.
         :param at: microseconds in UTC.
+        :param once: a request that may be repeated: its receipt is written with the change.
+        :raises OtherRequest: its name was that of another one; nothing was written.
         :returns: the directory with the change, and the edit. An empty edit writes nothing.
         :raises FieldError: from ``decide``; nothing was written.
         :raises StoreFailed: nothing was written.

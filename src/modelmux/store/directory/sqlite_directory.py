@@ -20,7 +20,9 @@ from modelmux.accounts.records import Key, Membership, Person, Secret, Team
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
+from modelmux.store.directory import receipts
 from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.directory.receipts import Once
 from modelmux.store.files import dangling
 from modelmux.store.keyed_mark import KeyedMark
 
@@ -83,11 +85,13 @@ class SqliteDirectory:
             return known
         return await self._reader.run(lambda connection: self._read(connection, known))
 
-    async def change(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> tuple[Directory, Edit]:
+    async def change(
+        self, decide: Callable[[Directory], Edit], author: Author, at: int, once: Once | None = None
+    ) -> tuple[Directory, Edit]:
         """See ``DirectoryStore.change``."""
 
         def write(connection: sqlite3.Connection) -> tuple[Directory, Edit]:
-            self._written, edit = self._change(connection, self._written, decide, author, at)
+            self._written, edit = self._change(connection, self._written, decide, author, at, once)
             return self._written, edit
 
         self._is_absent()  # is an error where there was a file: an empty one in its stead would only be in the way
@@ -125,12 +129,16 @@ class SqliteDirectory:
         decide: Callable[[Directory], Edit],
         author: Author,
         at: int,
+        once: Once | None = None,
     ) -> tuple[Directory, Edit]:
         was_keyed = self._mark.is_set
         with self._file.write(connection):
             before = self._updated(connection, known, was_keyed=was_keyed)
-            edit = decide(before)
+            receipt = None if once is None else receipts.find(connection, once, at)
+            edit = decide(before) if once is None or receipt is None else once.repeat(before, receipt)
             after = before if edit.is_empty else self._write(connection, before, edit, author, at)
+            if once is not None:
+                receipts.write(connection, once, edit, receipt, at)
         if after.keys and not was_keyed:
             self._mark.set()
         return after, edit

@@ -83,10 +83,17 @@ async def states_from(
             subject=key.subject, window=window, limit=limit, spent=spent[key][0], held=max(0, spent[key][1])
         )
 
-    of_budget: dict[str, list[WindowKey]] = {}
+    by_budget: dict[str, list[WindowKey]] = {}
     for key in spent:
-        of_budget.setdefault(key.budget, []).append(key)
+        by_budget.setdefault(key.budget, []).append(key)
     return [
-        [state(budget, key) for key in of_budget.get(budget.id, ()) if subject in (None, key.subject)]
+        [
+            state(budget, key)
+            for key in (
+                by_budget.get(budget.id, ())
+                if subject is None
+                else (WindowKey(budget.id, subject, windows[budget.id].start),)
+            )
+        ]
         for budget, subject in pairs
     ]
