@@ -19,12 +19,13 @@ from modelmux.store.directory.base import Author
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
 
 _TEAMS: Final = 20
+_PEOPLE: Final = 500
 _BATCH: Final = 5_000
 _MIB: Final = 1 << 20
 
 
 async def fill(path: Path, keys: int) -> None:
-    """Keys with a person each, in ``_TEAMS`` teams, as the rows of ``bench.ledger`` have them."""
+    """Keys of ``_PEOPLE`` people, in ``_TEAMS`` teams."""
     store = SqliteDirectory(path)
     teams = [Team(id="team_all", name="all")]
     teams += [Team(id=f"team_{number:02d}", name=f"team {number}", parent="team_all") for number in range(_TEAMS)]
@@ -35,11 +36,13 @@ async def fill(path: Path, keys: int) -> None:
                 action="key.create",
                 subject="",
                 teams=teams if first == 0 else [],
-                people=[Person(id=f"usr_{n:026d}", email=f"person{n}@example.com") for n in numbers],
+                people=[
+                    Person(id=f"usr_{n:026d}", email=f"person{n}@example.com") for n in numbers if n < _PEOPLE
+                ],
                 keys=[
                     Key(
-                        id=f"key_{n:026d}", name=f"key {n}", team=f"team_{n % _TEAMS:02d}", person=f"usr_{n:026d}",
-                        created=1 + n, created_by="bench",
+                        id=f"key_{n:026d}", name=f"key {n}", team=f"team_{n % _TEAMS:02d}",
+                        person=f"usr_{n % _PEOPLE:026d}", created=1 + n, created_by="bench",
                     )
                     for n in numbers
                 ],

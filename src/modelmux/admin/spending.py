@@ -35,7 +35,7 @@ class BudgetState(Struct, frozen=True, kw_only=True):
 async def states_of_chains(
     call: Call, directory: Directory, chains: Sequence[Sequence[tuple[Budget, str]]]
 ) -> list[list[BudgetState]]:
-    """The budgets of each chain; the one that refuses first comes first: see ``tightest_first``. :raises StoreFailed:"""
+    """The budgets of each chain, the tightest first: see ``tightest_first``. :raises StoreFailed:"""
     pairs = list(dict.fromkeys((budget.id, subject) for chain in chains for budget, subject in chain))
     chosen = [(directory.budgets[id], subject) for id, subject in pairs]
     states = await states_of(call.backend.config, directory, call.now, chosen)
