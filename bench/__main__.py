@@ -9,7 +9,9 @@ python -m bench layers                               what each layer adds to the
 python -m bench costliest [DIALECT ...]               search the requests that cost most for their size
 python -m bench lag                                  how long large requests hold the event loop
 python -m bench accounts                             what rows, journal, budgets and limits add to a request
-python -m bench ledger [--rows N] [--folder DIR]     size and CPU time of a ledger's rows, and the time of its reports
+python -m bench ledger [--rows N] [--keys N] [--folder DIR]
+                                                     size and CPU time of a ledger's rows, the time of reports and of
+                                                     pages, and what many keys cost
 python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
 """
 
@@ -130,6 +132,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     commands.add_parser("lag")
     ledger_parser = commands.add_parser("ledger")
     ledger_parser.add_argument("--rows", metavar="N", type=int, default=1_000_000, help="default: 1,000,000")
+    ledger_parser.add_argument("--keys", metavar="N", type=int, default=100_000, help="default: 100,000")
     ledger_parser.add_argument(
         "--folder", type=Path, help="where the ledger is, or will be and stay; without it, it is deleted"
     )
@@ -172,7 +175,7 @@ def main() -> None:
     if options.command == "lag":
         sys.exit(lag.main())
     if options.command == "ledger":
-        ledger.main(options.rows, options.folder)
+        ledger.main(options.rows, options.keys, options.folder)
         return
     require_tools()
     match options.command:

@@ -1,7 +1,7 @@
-"""A ledger of a year: the bytes and CPU time of a row, and the time of reports and pages.
+"""A ledger of a year: the bytes and CPU time of a row, and the time of reports and pages; and what its keys cost.
 
-500 people, each with a key, in 20 teams; everyone uses two of eight models and two sets of tags, four in five requests
-on weekdays between 8 and 18 o'clock.
+People with a key each, in 20 teams; everyone uses two of eight models and two sets of tags, four in five requests on
+weekdays between 8 and 18 o'clock.
 """
 
 from __future__ import annotations
@@ -16,52 +16,61 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
+import msgspec
+
+from bench import directory
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.usage_query import UsageQuery
 from modelmux.store.ledger.base import EntryQuery
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
+from modelmux.store.ledger.usage_report import usage_report
 
 _HOUR: Final = 3_600_000_000
 _DAY: Final = 24 * _HOUR
 _DAYS: Final = 365
 _START: Final = 20_454 * _DAY  # 2026-01-01, a Thursday
 _END: Final = _START + _DAYS * _DAY
-_PEOPLE: Final = 500
 _MODELS: Final = tuple(f"claude-model-{number}" for number in range(8))
 _BATCHES: Final = (50, 100, 200, 500)
 _FILL_BATCH: Final = 1_000
 #: Rows of each measurement of CPU time.
 _MEASURED: Final = 10_000
 _REPEATS: Final = 3
+#: Seconds after which a question is not repeated.
+_LONG: Final = 1.0
 _TAGS: Final = ("app", "env")
 
 
-def main(rows: int, folder: Path | None) -> None:
+def main(rows: int, keys: int, folder: Path | None) -> None:
     """Fill a ledger, unless the folder has one, and measure."""
     if folder is not None:
-        asyncio.run(_measure(folder / "accounts.db", rows))
+        asyncio.run(_measure(folder / "accounts.db", rows, keys))
         return
     with tempfile.TemporaryDirectory() as temporary:
-        asyncio.run(_measure(Path(temporary) / "accounts.db", rows))
+        asyncio.run(_measure(Path(temporary) / "accounts.db", rows, keys))
 
 
-async def _measure(path: Path, rows: int) -> None:
+async def _measure(path: Path, rows: int, keys: int) -> None:
     exists = path.exists()  # noqa: ASYNC240
     ledger = SqliteLedger(path, _TAGS, busy_timeout=60.0)
     if not exists:
-        await _fill(ledger, rows)
-        await _appends(ledger)
+        await _fill(ledger, rows, keys)
+        await _appends(ledger, keys)
+        await directory.fill(path, keys)
+    directory.report(path)
     await _reports(ledger)
+    await _answers(ledger)
     await _pages(ledger)
     await ledger.aclose()
     _sizes(path)
 
 
-async def _fill(ledger: SqliteLedger, rows: int) -> None:
+async def _fill(ledger: SqliteLedger, rows: int, keys: int) -> None:
     began, batch = time.monotonic(), []
-    for entry in entries(rows):
+    for entry in entries(rows, keys):
         batch.append(entry)
         if len(batch) == _FILL_BATCH:
             await ledger.append(batch)
@@ -70,34 +79,58 @@ async def _fill(ledger: SqliteLedger, rows: int) -> None:
     print(f"{rows:,} rows appended in {time.monotonic() - began:,.0f} s")
 
 
-async def _appends(ledger: SqliteLedger) -> None:
+async def _appends(ledger: SqliteLedger, keys: int) -> None:
     """As a gateway appends them, all of the same moment: each of another key, or all of one."""
-    for number, (keys, size) in enumerate(itertools.product((_PEOPLE, 1), _BATCHES)):
+    for number, (step, size) in enumerate(itertools.product((1, keys), _BATCHES)):
         batches = [
-            [
-                _entry(_END + number, (number * _MEASURED + first + index) * (1 if keys > 1 else _PEOPLE))
-                for index in range(size)
-            ]
+            [_entry(_END + number, (number * _MEASURED + first + index) * step, keys) for index in range(size)]
             for first in range(0, _MEASURED, size)
         ]
         before = time.process_time()
         for batch in batches:
             await ledger.append(batch)
         spent = (time.process_time() - before) / _MEASURED
-        print(f"append in batches of {size:3} rows of {keys:3} keys: {spent * 1e6:6.1f} us CPU a row")
+        keys_of_rows = "many keys" if step == 1 else "one key"
+        print(f"append in batches of {size:3} rows of {keys_of_rows}: {spent * 1e6:6.1f} us CPU a row")
 
 
 async def _reports(ledger: SqliteLedger) -> None:
     month = UsageQuery(start=_END - 30 * _DAY, end=_END, bucket="1d", zone="UTC")
     year = UsageQuery(start=_START, end=_END, bucket="1mo", zone="UTC")
     for zone in ("UTC", "Europe/Berlin", "America/Los_Angeles", "Asia/Kolkata"):
-        for name in ("key", "team", "person", "model", "tag:app"):
+        for name in ("team", "model", "tag:app"):
             for title, query in (("30 days by day", month), ("a year by month", year)):
                 await _time_report(ledger, title, _with(query, zone=zone, group_by=(name,)))
         await _time_report(ledger, "a year by day", _with(year, bucket="1d", zone=zone, group_by=("model",)))
         await _time_report(ledger, "7 days by hour", _with(month, start=_END - 7 * _DAY, bucket="1h", zone=zone))
         one = (("key", (_key(7),)),)
         await _time_report(ledger, "a year of one key", _with(year, zone=zone, group_by=("model",), where=one))
+    for name in ("key", "person"):  # as long as their answers are
+        await _time_report(ledger, "a day", _with(month, start=_END - 2 * _DAY, bucket="all", group_by=(name,)))
+        await _time_report(ledger, "30 days", _with(month, bucket="all", group_by=(name,)))
+
+
+async def _answers(ledger: SqliteLedger) -> None:
+    """Of the API: with its JSON."""
+    month = UsageQuery(start=_END - 30 * _DAY, end=_END, bucket="1d", zone="Europe/Berlin")
+    one, team = (("key", (_key(7),)),), (("team", ("team_07",)),)
+    for title, changes in (
+        ("/usage, 30 days", {}),
+        ("/usage, 30 days by team", {"group_by": ("team",)}),
+        ("/usage, 30 days of a team by model", {"group_by": ("model",), "where": team}),
+        ("/v1/key/usage, 30 days by model", {"group_by": ("model",), "where": one}),
+        ("/v1/key/usage, a day by hour", {"bucket": "1h", "start": _END - _DAY, "where": one}),
+        ("/v1/key/usage, a year by month", {"bucket": "1mo", "start": _START, "where": one}),
+    ):
+        query = _with(month, **changes)
+        await _time(title, lambda query=query: _answer(ledger, query))  # type: ignore[misc]
+
+
+async def _answer(ledger: SqliteLedger, query: UsageQuery) -> Any:
+    zone = ZoneInfo(query.zone)
+    answer = await usage_report(ledger, query, zone, own_prices=False, reported_tags=_TAGS, most=1_000_000)
+    msgspec.json.encode(answer)
+    return answer["data"]
 
 
 async def _time_report(ledger: SqliteLedger, title: str, query: UsageQuery) -> None:
@@ -127,6 +160,8 @@ async def _time(title: str, ask: Callable[[], Awaitable[Any]]) -> None:
         began = time.perf_counter()
         answer = await ask()
         times.append(time.perf_counter() - began)
+        if times[-1] > _LONG:
+            break
     count = len(answer) if isinstance(answer, list) else len(answer.entries)
     print(f"{title:50} {min(times) * 1e3:8.1f} ms {count:8,} rows")
 
@@ -157,7 +192,7 @@ def _key(person: int) -> str:
     return f"key_{person:026d}"
 
 
-def entries(rows: int) -> Iterator[Entry]:
+def entries(rows: int, keys: int) -> Iterator[Entry]:
     """Rows of a year, in the order of time; the same each time."""
     dice = random.Random(17)
     weights = [0 if day % 7 in (2, 3) else 1 for day in range(_DAYS)]
@@ -173,13 +208,13 @@ def entries(rows: int) -> Iterator[Entry]:
             for _ in range(first, last)
         )
         for number, offset in zip(range(first, last), times, strict=True):
-            yield _entry(_START + day * _DAY + offset, number)
+            yield _entry(_START + day * _DAY + offset, number, keys)
         first = last
 
 
-def _entry(at: int, number: int) -> Entry:
+def _entry(at: int, number: int, keys: int) -> Entry:
     dice = number * 2_654_435_761 % (1 << 32)
-    person = number % _PEOPLE
+    person = number % keys
     counts = TokenCounts(input=dice % 900, cache_read=dice % 90_000, cache_write=dice % 4_000, output=dice % 3_000)
     model = _MODELS[(person + (dice >> 20) % 2) % len(_MODELS)]
     deployment = f"vertex:project/global/{model}"

@@ -315,6 +315,7 @@ class Gateway:
             tracer=self._tracing.tracer(config, redact),
             note_call=meters.note_call,
             limits=limits,
+            own_keys=self.metering.own_keys(config, self.directory, limits),
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
             large_requests=self._large_requests,

@@ -41,7 +41,10 @@ from support.log_lines import Lines
 
 HI = [{"role": "user", "content": "Hi"}]
 #: Operations that cost nothing and leave no row.
-FREE = {"page", "list_models", "websocket", "get_response", "delete_response", "list_input_items", "cancel_response"}
+FREE = {
+    "page", "list_models", "websocket", "get_response", "delete_response", "list_input_items", "cancel_response",
+    "read_key", "read_key_usage",
+}  # fmt: skip
 #: USD per million tokens of Claude Sonnet 4.6 are 3 and 15, so nano-USD per token are 3,000 and 15,000.
 SEVEN_AND_THREE = 7 * 3_000 + 3 * 15_000
 

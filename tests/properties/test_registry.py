@@ -49,7 +49,7 @@ REQUESTS: dict[str, Any] = {
 #: What stands for the parameters of a path, but for those that name a model.
 PARAMETERS = {"project": "a-project", "location": "us-east5", "prefix": "vertex_ai/v1", "id": "resp_1"}
 #: The statuses of valid requests that are refused.
-STATUSES = {"websocket": 426, "cancel_response": 400}
+STATUSES = {"websocket": 426, "cancel_response": 400, "read_key": 404, "read_key_usage": 404}
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "BREW"]
 CALLING = [surface for surface in SURFACES if surface.operation in ("generate", "count_tokens")]
 GENERATING = [surface for surface in CALLING if surface.operation == "generate"]
@@ -258,7 +258,7 @@ def test_any_other_method_is_refused_with_those_that_are_allowed(surface: Surfac
         served["HEAD"] = served["GET"]
 
     async def run(app: Gateway) -> Response:
-        return await call(surface, app, method=method)
+        return await call(served.get(method, surface), app, method=method, path=path)
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         response = runner.run(run(gateway(FakeUpstream([message_reply()]), **KEYS)))

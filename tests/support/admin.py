@@ -34,14 +34,17 @@ PRINCIPALS = {
 class Admin:
     """:ivar pending: workers that do not have a change in time. :ivar ended: keys whose requests were ended."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, accounts: dict[str, Any] | None = None, **options: Any) -> None:
         self.path = folder / "accounts.db"
         self.store = SqliteDirectory(self.path)
         self.time = NOW
         self.pending = 0
         self.awaited: list[int] = []
         self.ended: list[str] = []
-        config = Config.from_dict({"accounts": {"enabled": True, "store": f"sqlite:{self.path}"}})
+        config = Config.from_dict({
+            "vertex": {"project": "secret-project-42", "location": "global"},
+            "accounts": {"enabled": True, "store": f"sqlite:{self.path}", "tags": ["app"]} | (accounts or {}),
+        })  # fmt: skip
         self.backend = Backend(
             config=config,
             directory=self.store,

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.adjustments import Adjustment, holds
-from modelmux.accounts.budgets import Budget, Request, chain_of
+from modelmux.accounts.budgets import Budget, Request, chain_of, of_any_request
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.records import Key
 from modelmux.accounts.windows import Window, window_at
@@ -44,6 +44,14 @@ def zone_of_budget(directory: Directory, budget: Budget, default: tzinfo) -> tzi
     return default if name is None else ZoneInfo(name)
 
 
+def usable_zone_of_budget(directory: Directory, budget: Budget, default: tzinfo) -> tzinfo:
+    """The same, or the default where this machine has lost the budget's own."""
+    try:
+        return zone_of_budget(directory, budget, default)
+    except (KeyError, ValueError, OSError):
+        return default
+
+
 def window_of(directory: Directory, budget: Budget, at: int, default: tzinfo) -> Window:
     """The window that a request belongs to which begins at an instant.
 
@@ -69,7 +77,7 @@ def budgets_of_key(directory: Directory, key: Key) -> list[tuple[Budget, str]]:
     too, whatever these are. Budgets for each end user are left out: who that is, a request says."""
     teams = tuple(team.id for team in directory.team_path(key.team))
     any_request = [
-        replace(one, applies_to=replace(one.applies_to, model=None, route=None, tag=None))
+        replace(one, applies_to=of_any_request(one.applies_to))
         for one in directory.budgets_of((key.id, key.person, *teams))
     ]
     chain = chain_of(any_request, Request(key=key.id, teams=teams, person=key.person))

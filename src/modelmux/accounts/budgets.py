@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.accounts.name_pattern import matches, matches_model
 from modelmux.accounts.windows import WindowRule
@@ -108,6 +109,11 @@ def subject_of(selector: Selector, request: Request) -> str | None:
     if selector.each == "person":
         return request.person
     return request.key if selector.each == "key" else request.end_user
+
+
+def of_any_request(selector: Selector) -> Selector:
+    """The same without what it looks at in a request: whose it is alone."""
+    return replace(selector, model=None, route=None, tag=None)
 
 
 def depends_on_request(selector: Selector) -> bool:

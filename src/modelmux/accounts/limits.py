@@ -3,13 +3,15 @@ requests as budgets do. All that apply count, always."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from msgspec import Struct
 
-from modelmux.accounts.budgets import Request, subject_of
+from modelmux.accounts.budgets import Request, Selector, of_any_request, subject_of
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.rates import Rates
+from modelmux.accounts.rates import Rate, Rates
+from modelmux.accounts.records import Key
 
 Holder = Literal["key", "team", "person", "limit"]
 
@@ -28,8 +30,33 @@ class AppliedLimit(Struct, frozen=True):
     rates: Rates
 
 
-def limits_of(directory: Directory, request: Request) -> list[AppliedLimit]:
-    """All that apply to a request: of its key, its person, its teams, and those that select it."""
+class LimitUse(Struct, frozen=True):
+    """What counts towards a limit now.
+
+    :param limit: of this process, where it cannot see what others count.
+    :param used: in the last minute; of ``concurrent``, what runs.
+    """
+
+    applied: AppliedLimit
+    rate: Rate
+    limit: int
+    used: int
+
+
+def limits_of_key(directory: Directory, key: Key) -> list[AppliedLimit]:
+    """Those that may apply to requests of a key, whatever their model, route and tags are. Limits for each end user are
+    left out: who that is, a request says."""
+    teams = tuple(team.id for team in directory.team_path(key.team))
+    return limits_of(directory, Request(key=key.id, teams=teams, person=key.person), of_any_request)
+
+
+def limits_of(
+    directory: Directory, request: Request, select: Callable[[Selector], Selector] = lambda selector: selector
+) -> list[AppliedLimit]:
+    """All that apply to a request: of its key, its person, its teams, and those that select it.
+
+    :param select: the selector to use in place of that of a limit.
+    """
     applied = []
     key = directory.keys.get(request.key)
     person = directory.people.get(request.person) if request.person is not None else None
@@ -40,7 +67,7 @@ def limits_of(directory: Directory, request: Request) -> list[AppliedLimit]:
         applied.append(AppliedLimit("person", person.id, person.name or person.email, "", person.limits))
     applied += [AppliedLimit("team", team.id, team.name, "", team.limits) for team in teams if team.limits is not None]
     for limit in directory.limits.values():
-        subject = subject_of(limit.applies_to, request) if limit.status == "active" else None
+        subject = subject_of(select(limit.applies_to), request) if limit.status == "active" else None
         if subject is not None:
             applied.append(AppliedLimit("limit", limit.id, limit.name, subject, limit.limits))
     return applied

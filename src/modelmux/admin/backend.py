@@ -10,6 +10,7 @@ from msgspec import Struct
 from modelmux.config import Config
 from modelmux.store.directory.base import DirectoryStore
 from modelmux.store.directory.issuer import Issuer, NewIds
+from modelmux.store.ledger.base import Ledger
 
 
 class WorkerState(Struct, frozen=True, kw_only=True):
@@ -36,6 +37,7 @@ class Backend:
     :param await_workers: waits until each worker has a version of the directory, for at most a second; returns how many
         have not.
     :param end_requests: ends the running requests of a key, by its id.
+    :param ledger: that of the process; without one, each call that reads opens it.
     """
 
     config: Config
@@ -46,3 +48,4 @@ class Backend:
     await_workers: Callable[[int], Awaitable[int]]
     end_requests: Callable[[str], Awaitable[None]]
     workers: Callable[[], Sequence[WorkerState]]
+    ledger: Ledger | None = None

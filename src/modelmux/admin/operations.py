@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.admin import adjustments, audit, budgets, keys, limits, people, teams
+from modelmux.admin import adjustments, audit, budgets, keys, limits, people, prices, requests, status, teams, usage
 from modelmux.admin.openapi import openapi
 from modelmux.admin.operation import Call, Operation, Reply
 
@@ -22,5 +22,9 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *budgets.OPERATIONS,
     *adjustments.OPERATIONS,
     *limits.OPERATIONS,
+    *usage.OPERATIONS,
+    *requests.OPERATIONS,
+    *prices.OPERATIONS,
+    *status.OPERATIONS,
     *audit.OPERATIONS,
 )

@@ -10,6 +10,7 @@ from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budget_windows import WindowState, current_adjustments
 from modelmux.accounts.budgets import Budget, Mode, Unit
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.key_views import tightest_first
 from modelmux.accounts.views import WindowView, window_view
 from modelmux.admin.operation import Call
 from modelmux.config.accounts_check import zone_of
@@ -34,10 +35,7 @@ class BudgetState(Struct, frozen=True, kw_only=True):
 async def states_of_chains(
     call: Call, directory: Directory, chains: Sequence[Sequence[tuple[Budget, str]]]
 ) -> list[list[BudgetState]]:
-    """The budgets of each chain. Those that refuse come first, and of these the one of which the least part is left.
-
-    :raises StoreFailed:
-    """
+    """The budgets of each chain, the tightest first: see ``tightest_first``. :raises StoreFailed:"""
     pairs = list(dict.fromkeys((budget.id, subject) for chain in chains for budget, subject in chain))
     chosen = [(directory.budgets[id], subject) for id, subject in pairs]
     states = await states_of(call.backend.config, directory, call.now, chosen)
@@ -45,8 +43,8 @@ async def states_of_chains(
     return [
         [
             _state(budget, state)
-            for budget, state in sorted(
-                ((budget, state) for budget, subject in chain for state in by_pair[budget.id, subject]), key=_tightness
+            for budget, state in tightest_first(
+                [(budget, state) for budget, subject in chain for state in by_pair[budget.id, subject]]
             )
         ]
         for chain in chains
@@ -67,12 +65,6 @@ async def windows_of(
 def adjustments_of_now(call: Call, directory: Directory, budget: Budget) -> list[Adjustment]:
     """Those that count now, in the order in which they apply."""
     return current_adjustments(directory, budget, call.now, zone_of(call.backend.config.accounts.zone))
-
-
-def _tightness(pair: tuple[Budget, WindowState]) -> tuple[bool, float, str]:
-    budget, state = pair
-    left = (state.limit - state.spent - state.held) / state.limit if state.limit else 0.0
-    return budget.mode == "soft", left, budget.id
 
 
 def _state(budget: Budget, state: WindowState) -> BudgetState:

@@ -29,7 +29,7 @@ from modelmux.wire.http import Headers
 #: What a served path does. ``generate`` and ``count_tokens`` call an upstream, the others do not.
 Operation = Literal[
     "generate", "count_tokens", "list_models", "page", "get_response", "list_input_items", "cancel_response",
-    "delete_response", "websocket",
+    "delete_response", "websocket", "read_key", "read_key_usage",
 ]  # fmt: skip
 
 
@@ -42,6 +42,7 @@ class Caller(Struct, frozen=True):
     :param person, team: of the key; ids from the topmost team down, joined by ``/``.
     :param models: names of routes and models that it may use, ``*`` for any characters; empty for all.
     :param tags: that its requests have, whatever they say.
+    :param hint: what people recognize the secret by that the request has; empty without a virtual key.
     """
 
     owner: str = "anonymous"
@@ -50,6 +51,7 @@ class Caller(Struct, frozen=True):
     team: str = ""
     models: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
 
 
 class DialectOptions(Struct, frozen=True):

@@ -44,8 +44,8 @@ class Surface(Struct, frozen=True):
 
     @property
     def is_api(self) -> bool:
-        """Whether it belongs to one API: lists of models and pages are for all."""
-        return self.operation not in ("page", "list_models")
+        """Whether it belongs to one API: lists of models, pages and what a key is told of itself are for all."""
+        return self.operation not in ("page", "list_models", "read_key", "read_key_usage")
 
     @property
     def generates(self) -> Dialect | None:
@@ -123,6 +123,8 @@ SURFACES: Final[tuple[Surface, ...]] = (
     *_vertex("{model}:streamRawPredict", "generate", VERTEX_RAW_STREAM),
     *_with_and_without_version("GET", "/models", "list_models", anthropic=ANTHROPIC_MESSAGES),
     *_with_and_without_version("GET", "/models/{name:path}", "list_models", anthropic=ANTHROPIC_MESSAGES),
+    *_with_and_without_version("GET", "/key", "read_key", anthropic=ANTHROPIC_MESSAGES),
+    *_with_and_without_version("GET", "/key/usage", "read_key_usage", anthropic=ANTHROPIC_MESSAGES),
     # Probes and counters: first the gateway's own names, then those of LiteLLM.
     # Claude Code asks for /api/hello before its first request.
     *_pages(

@@ -12,6 +12,7 @@ from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.gateway.gates import Gates
 from modelmux.gateway.large_requests import LargeRequests
+from modelmux.gateway.metering.own_keys import OwnKeys
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.refusals import Refusals
 from modelmux.providers.base import Provider
@@ -95,7 +96,7 @@ class StreamSettings:
 class Services:
     """See the module.
 
-    :param budgets, note_call: None where requests leave no rows. :param limits: None without accounts.
+    :param budgets, note_call: None where requests leave no rows. :param limits, own_keys: None without accounts.
     :param tracer: None where requests are not traced.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
@@ -123,5 +124,6 @@ class Services:
     tracer: Tracer | None = None
     note_call: NoteCall | None = None
     limits: Limits | None = None
+    own_keys: OwnKeys | None = None
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
     large_requests: LargeRequests = field(default_factory=LargeRequests)

@@ -202,7 +202,7 @@ class AccountKeys:
             error.key = secret.key
             raise
         accepted = _Accepted(
-            caller_of(self._directory, key), key, secret,
+            caller_of(self._directory, key, secret.hint), key, secret,
             min(_NEVER if end is None else end for end in (key.expires, secret.valid_until)),
         )  # fmt: skip
         if len(self._accepted) < MAX_ACCEPTED and may_remember(header):
@@ -288,7 +288,7 @@ def log_directory_problems(log: Log) -> Callable[[str | None], None]:
     return on_problem
 
 
-def caller_of(directory: Directory, key: Key) -> Caller:
+def caller_of(directory: Directory, key: Key, hint: str) -> Caller:
     """Whom the requests of a key are attributed to, and what it may use."""
     return Caller(
         owner=key.id,
@@ -297,4 +297,5 @@ def caller_of(directory: Directory, key: Key) -> Caller:
         team="/".join(team.id for team in directory.team_path(key.team)),
         models=key.models,
         tags=key.tags,
+        hint=hint,
     )

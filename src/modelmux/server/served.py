@@ -13,6 +13,7 @@ from modelmux.server.body_memory import BodyMemory
 from modelmux.server.endpoints import Endpoint
 from modelmux.server.health import Readiness
 from modelmux.server.models import ModelList
+from modelmux.server.own_key import own_key_handler
 from modelmux.server.pages import model_list_handler, page_handler
 from modelmux.server.running_requests import RunningRequests
 from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
@@ -39,6 +40,8 @@ def served_surfaces(
             return page_handler(pages[surface.path])
         if surface.operation == "list_models":
             return model_list_handler(surface, models)
+        if surface.operation in ("read_key", "read_key_usage"):
+            return own_key_handler(surface, services.own_keys)
         if surface.operation == "websocket":
             return websocket_handler(surface)
         if surface.calls_upstream is None:

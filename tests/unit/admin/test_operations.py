@@ -10,9 +10,12 @@ import msgspec
 import pytest
 
 from modelmux.accounts.roles import PERMISSIONS, ROLES, Permission, Role
+from modelmux.accounts.uuid7 import format_id
 from modelmux.admin.operation import Operation
 from modelmux.admin.operations import OPERATIONS
+from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.admin import Admin, organisation
+from support.ledgers import entry
 
 _IDS = {"keys": "key_own", "teams": "team_own", "people": "usr_own", "budgets": "bud_none", "limits": "lim_none"}
 
@@ -104,6 +107,14 @@ async def test_a_limit_of_a_page_is_checked(admin: Admin, query: str) -> None:
             assert error["param"] == "limit"
 
 
+async def request_of_others(admin: Admin) -> str:
+    ledger = SqliteLedger(admin.path)
+    one = entry(1, key="key_other", team="team_top/team_other", person="usr_other")
+    await ledger.append([one])
+    await ledger.aclose()
+    return format_id(one.id)
+
+
 def _by_id() -> list[Operation]:
     return [one for one in OPERATIONS if "{id}" in one.path]
 
@@ -112,7 +123,9 @@ def _by_id() -> list[Operation]:
 async def test_records_of_others_do_not_exist(admin: Admin, operation: Operation) -> None:
     """For a principal with a scope, the id of a record of others is the same as one that there is not."""
     await organisation(admin)
-    other = {"keys": "key_other", "teams": "team_other", "people": "usr_other"}.get(operation.tag)
+    other = {
+        "keys": "key_other", "teams": "team_other", "people": "usr_other", "requests": await request_of_others(admin),
+    }.get(operation.tag)  # fmt: skip
     if other is None:
         budget = await admin.ok("POST", "/budgets", {"limit": "5", "applies_to": {"team": "team_other"}})
         limit = await admin.ok(

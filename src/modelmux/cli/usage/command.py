@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_query import Bucket, UsageQuery
+from modelmux.accounts.usage_views import total
 from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import print_json, warn
@@ -27,7 +28,7 @@ from modelmux.cli.usage.options import (
     where_option,
     with_ledger,
 )
-from modelmux.cli.usage.report import as_json, table, total
+from modelmux.cli.usage.report import as_json, table
 from modelmux.config import Config
 
 _COMMANDS: Final = {

@@ -6,31 +6,14 @@ from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, Final
 
-from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
-from modelmux.catalog.prices import usd
+from modelmux.accounts.usage_views import by_time_and_cost, figures_json, total
 from modelmux.cli.sanitize import one_line
 
 _TIMES: Final = {"1h": "HOUR", "1d": "DAY", "1mo": "MONTH"}
 _FIGURES: Final = ("REQUESTS", "ERRORS", "INPUT", "CACHE-WRITE", "CACHE-READ", "OUTPUT", "USD")
 _SMALLEST: Final = 100_000  # nano-USD: the last of four decimals
-
-
-def total(query: UsageQuery, rows: Sequence[UsageRow]) -> UsageRow:
-    """All rows together."""
-    counts, cost = TokenCounts(), Cost()
-    for row in rows:
-        counts += row.counts
-        cost += row.cost
-    return UsageRow(
-        start=query.start,
-        requests=sum(row.requests for row in rows),
-        errors=sum(row.errors for row in rows),
-        unpriced=sum(row.unpriced for row in rows),
-        counts=counts,
-        cost=cost,
-    )
 
 
 def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_prices: bool) -> dict[str, Any]:
@@ -49,11 +32,11 @@ def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_pr
             {
                 "start": format_instant(row.start, zone),
                 **dict(zip(query.group_by, row.group, strict=True)),
-                **_json(row),
+                **figures_json(row),
             }
-            for row in _sorted(rows)
+            for row in by_time_and_cost(rows)
         ],
-        "total": _json(total(query, rows)),
+        "total": figures_json(total(query, rows)),
     }  # fmt: skip
 
 
@@ -62,7 +45,7 @@ def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo) -> list[str
     times = [_TIMES[query.bucket]] if query.bucket != "all" else []
     names = [*times, *(name.upper() for name in query.group_by)]
     cells = [[*names, *_FIGURES]]
-    for row in _sorted(rows) if names else ():
+    for row in by_time_and_cost(rows) if names else ():
         start = [_short(row.start, query, zone)] if times else []
         cells.append(
             [*start, *(one_line(value).replace(" ", "_") if value else "-" for value in row.group), *_cells(row)]
@@ -84,30 +67,6 @@ def rounded(nano: int) -> str:
         return "<0.0001" if nano > 0 else ">-0.0001"
     units = (abs(nano) + _SMALLEST // 2) // _SMALLEST
     return f"{'-' if nano < 0 else ''}{units // 10_000:,}.{units % 10_000:04}"
-
-
-def money(nano: int) -> dict[str, str]:
-    """An exact amount, in the form that all JSON has."""
-    return {"amount": usd(nano), "currency": "USD"}
-
-
-def _sorted(rows: Sequence[UsageRow]) -> list[UsageRow]:
-    """By time, the most expensive first, in an order that does not depend on the ledger."""
-    return sorted(rows, key=lambda row: (row.start, -row.cost.total, [value or "" for value in row.group]))
-
-
-def _json(row: UsageRow) -> dict[str, Any]:
-    counts = {name: getattr(row.counts, name) for name in row.counts.__struct_fields__}
-    searches = counts.pop("web_searches")
-    return {
-        "requests": row.requests,
-        "errors": row.errors,
-        "unpriced": row.unpriced,
-        "tokens": counts,
-        "web_searches": searches,
-        "cost": money(row.cost.total),
-        "cost_components": {name: usd(getattr(row.cost, name)) for name in row.cost.__struct_fields__},
-    }
 
 
 def _cells(row: UsageRow) -> list[str]:

@@ -13,13 +13,14 @@ import click
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.rerate import has_models, is_rerated
 from modelmux.accounts.rerate import rerate as correction_of
+from modelmux.accounts.usage_views import money
 from modelmux.catalog.prices import PriceList
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_config_error, print_json, warn
 from modelmux.cli.sanitize import one_line
 from modelmux.cli.usage.export import pages
 from modelmux.cli.usage.options import Sources, counted, read_period, read_zone, with_ledger, zone_option
-from modelmux.cli.usage.report import money, rounded
+from modelmux.cli.usage.report import rounded
 from modelmux.config import ConfigError
 from modelmux.store.ledger.base import MOST_RETURNED, EntryQuery, Ledger
 

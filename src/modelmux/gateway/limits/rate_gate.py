@@ -13,8 +13,9 @@ from modelmux.accounts.access import contact_of
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budgets import Request, depends_on_request
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.limits import limits_of
+from modelmux.accounts.limits import AppliedLimit, LimitUse, limits_of, limits_of_key
 from modelmux.accounts.rate_limits import fits, seconds_until, tick_at
+from modelmux.accounts.rates import Rate
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.claude.token_estimate import BYTES_PER_TOKEN
 from modelmux.dialects.base import Caller, Decoded, Inbound
@@ -97,6 +98,16 @@ class RateGate:
         """See ``Limits``."""
         return next((one for one in entered if isinstance(one, Admitted)), None)
 
+    def uses(self, key: Key) -> list[LimitUse]:
+        """What counts towards the limits of a key now, for its holder. Nothing is counted by this."""
+        tick, uses = tick_at(self._clock()), []
+        for applied in limits_of_key(self._current(), key):
+            for rate, limit in applied.rates.items():
+                counter = self._counters.counter(name_of(applied, rate), tick)
+                used = counter.running if rate == "concurrent" else counter.used(tick)
+                uses.append(LimitUse(applied, rate, limit // counter.share or 1, max(0, used)))
+        return uses
+
     def _latest(self) -> Directory:
         """The directory of now; what is remembered is of that one."""
         directory = self._current()
@@ -124,7 +135,7 @@ class RateGate:
             tags=dict(row_tags(inbound.headers, decoded.metadata, caller.tags, str)) if self._depends else {},
         )
         return tuple(
-            Gauge(rate, limit, f"{applied.id}\0{rate}\0{applied.subject}", applied)
+            Gauge(rate, limit, name_of(applied, rate), applied)
             for applied in limits_of(directory, request)
             for rate, limit in applied.rates.items()
         )
@@ -198,6 +209,11 @@ class RateGate:
 
 
 _NOTHING: Final = Expected()
+
+
+def name_of(applied: AppliedLimit, rate: Rate) -> str:
+    """Of the counter of a limit."""
+    return f"{applied.id}\0{rate}\0{applied.subject}"
 
 
 def _max_tokens(decoded: Decoded) -> int:

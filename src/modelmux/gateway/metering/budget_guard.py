@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.alerts import Watches
 from modelmux.accounts.attribution import end_user_of
-from modelmux.accounts.budget_windows import zone_of_budget
+from modelmux.accounts.budget_windows import usable_zone_of_budget
 from modelmux.accounts.budgets import Budget, Request, chain_of, depends_on_request
 from modelmux.accounts.debits import debits_of
 from modelmux.accounts.directory import Directory
@@ -327,10 +327,7 @@ class BudgetGuard:
 
     def _zone_of(self, directory: Directory, budget: Budget) -> tzinfo:
         """That of the configuration where this machine has lost the budget's own."""
-        try:
-            return zone_of_budget(directory, budget, self._zone)
-        except (KeyError, ValueError, OSError):
-            return self._zone
+        return usable_zone_of_budget(directory, budget, self._zone)
 
     def _arrived_at(self, exchange: Exchange) -> int:
         """Microseconds in UTC."""

@@ -21,10 +21,12 @@ from modelmux.catalog.prices import NANO
 from modelmux.config.accounts_check import check_accounts, header_names, zone_of
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
+from modelmux.gateway.limits.rate_gate import RateGate
 from modelmux.gateway.metering.budget_guard import BudgetGuard
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
 from modelmux.gateway.metering.notifier import Notifier
+from modelmux.gateway.metering.own_keys import OwnKeys
 from modelmux.gateway.metering.recovery import Recovery
 from modelmux.gateway.metering.request_journal import RequestJournal
 from modelmux.gateway.metering.retention import Retention
@@ -34,6 +36,7 @@ from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.feed import Feed
 from modelmux.store.journal.journal import Journal
+from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.lease_exchange import LeaseExchange
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
@@ -70,6 +73,7 @@ class Metering:
         self._log = log
         self._ids = Uuid7s(os.urandom)
         self._book = LeaseBook()
+        self._ledger: Ledger | None = None
         self.writer: LedgerWriter | None = None
         self._retention: Retention | None = None
         self._journal: RequestJournal | None = None
@@ -87,7 +91,7 @@ class Metering:
         if not config.accounts.enabled:
             return
         try:
-            ledger = open_ledger(config, environment)
+            ledger = self._ledger = open_ledger(config, environment)
             ledger.check()
         except StoreFailed as error:
             raise ConfigError([f"accounts.store: {error}"], hint=_REMEDY) from None
@@ -170,6 +174,12 @@ class Metering:
         self._recovery.prices = rules.prices
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return Meters((observer,), budgets, functools.partial(self._journal.note_call, rules.keys))
+
+    def own_keys(self, config: Config, feed: Feed | None, limits: RateGate | None) -> OwnKeys | None:
+        """What the holders of keys may ask; None without accounts."""
+        if self._ledger is None or feed is None or limits is None:
+            return None
+        return OwnKeys(self._ledger, lambda: feed.current, limits.uses, config, self._runtime)
 
     def counts(self) -> LedgerCounts:
         """For metrics."""

@@ -73,6 +73,33 @@ class DueAlert(Struct, frozen=True):
     tries: int
 
 
+class Holder(Struct, frozen=True):
+    """A process that has leases, or had some. :param seen: microseconds in UTC. :param windows: on how many."""
+
+    name: str
+    seen: int
+    windows: int
+
+
+class LedgerState(Struct, frozen=True, kw_only=True):
+    """How a ledger is. Instants are microseconds in UTC.
+
+    :param schema: number of the last migration. :param library: version of what reads it.
+    :param first, last: of the rows that there are, to the millisecond.
+    :param dropped_before: rows of before are gone; None if none are.
+    :param alerts_due: that were not delivered yet.
+    """
+
+    schema: int
+    library: str
+    bytes: int
+    first: int | None
+    last: int | None
+    dropped_before: int | None
+    alerts_due: int
+    holders: tuple[Holder, ...]
+
+
 class Ledger(Protocol):
     """Rows are never changed. A row whose id is there already is ignored: it may be written any number of times.
 
@@ -149,6 +176,18 @@ class Ledger(Protocol):
         """When an alert is delivered next, by its id; None: it was delivered. :raises StoreFailed:"""
         ...
 
+    async def windows(
+        self, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
+    ) -> Mapping[WindowKey, tuple[int, int]]:
+        """What windows of budgets have spent, and what of them is leased, in the units of their budgets.
+
+        :param windows: those that are wanted whether they have spent anything or not.
+        :param each: ids of budgets with a window for each subject, and when these windows began: of each the ``most``
+            that have spent most come behind the others.
+        :raises StoreFailed:
+        """
+        ...
+
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """From rollups alone, by bucket and group; a group without any usage is left out.
 
@@ -162,6 +201,14 @@ class Ledger(Protocol):
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """:raises StoreFailed: :raises ValueError: no ledger can answer the question."""
+        ...
+
+    async def by_id(self, ids: Sequence[bytes]) -> list[Entry]:
+        """The rows with these ids, as far as there are any. :raises StoreFailed:"""
+        ...
+
+    async def state(self) -> LedgerState:
+        """How it is; cheap, however many rows it has. :raises StoreFailed:"""
         ...
 
     async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:

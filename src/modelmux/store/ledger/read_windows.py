@@ -5,17 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from modelmux.accounts.slices import WindowKey
 from modelmux.config.home import visible
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
-from modelmux.store.ledger.sqlite_windows import spent_of
-
-_SUBJECTS: Final = (
-    "SELECT subject FROM budget_window WHERE budget = ? AND start = ? ORDER BY spent DESC, subject LIMIT ?"
-)
+from modelmux.store.ledger.sqlite_windows import windows_of
 
 
 async def read_windows(
@@ -35,11 +30,7 @@ async def read_windows(
 
     def read(connection: sqlite3.Connection) -> dict[WindowKey, tuple[int, int]]:
         with file.read(connection):
-            wanted = list(windows)
-            for budget, start in each:
-                rows = connection.execute(_SUBJECTS, (budget, start, most))
-                wanted += [WindowKey(budget, subject, start) for (subject,) in rows]
-            return spent_of(connection, list(dict.fromkeys(wanted)))
+            return windows_of(connection, windows, each, most)
 
     try:
         return await thread.run(read)

@@ -28,7 +28,13 @@ _STEP: Final = timedelta(minutes=15)
 _HOUR: Final = timedelta(hours=1)
 
 
+#: Sums by series, of one key each, and by group, over all keys and people.
 Table = Literal["usage_quarter", "usage_day", "usage_month"]
+GroupTable = Literal["group_quarter", "group_day", "group_month"]
+#: The same sums by group.
+OF_GROUPS: Final[dict[Table, GroupTable]] = {
+    "usage_quarter": "group_quarter", "usage_day": "group_day", "usage_month": "group_month",
+}  # fmt: skip
 
 
 class Part(NamedTuple):

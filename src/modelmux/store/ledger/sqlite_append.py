@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -9,7 +10,7 @@ from operator import add
 from typing import Final, NamedTuple, TypeVar
 
 from modelmux.accounts.entry import Entry
-from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, month_of
+from modelmux.store.ledger.slots import DAY, OF_GROUPS, QUARTER, QUARTERS, month_of
 from modelmux.store.ledger.sqlite_rows import (
     COSTS,
     COUNTS,
@@ -43,11 +44,17 @@ _UNPRICED: Final = SUMS.index("unpriced")
 _OUTCOME: Final = Context.__struct_fields__.index("outcome")
 _ZERO_COST: Final = (0,) * len(COSTS)
 _INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)})"
-_UPSERTS: Final = {
+_UPSERTS: Final[dict[str, str]] = {
     table: f"INSERT INTO {table} VALUES (?, ?, {', '.join('?' * len(SUMS))}) ON CONFLICT (slot, series) DO UPDATE SET "
     + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
-    for table in ("usage_quarter", "usage_day", "usage_month")
+    for table in itertools.chain.from_iterable(OF_GROUPS.items())
 }
+#: Of a series that there is not, which only a damaged file has.
+NO_GROUP: Final = 0
+_GROUP_OF: Final = (
+    "SELECT g.number FROM ledger_series AS s JOIN ledger_group AS g ON g.team = s.team AND g.model = s.model "
+    "AND g.tags = s.tags WHERE s.number = ?"
+)
 _UNPRICED_REQUEST: Final = "SELECT at, series FROM ledger WHERE id = ? AND corrects IS NULL AND cost_input IS NULL"
 _PRICED_CORRECTIONS: Final = "SELECT id FROM ledger WHERE corrects = ? AND cost_input IS NOT NULL"
 #: Parameters of one statement; SQLite takes more.
@@ -80,9 +87,11 @@ class Appender:
         self._reported = frozenset(tags)
         self._series: dict[tuple[object, ...], _Series] = {}
         self._contexts: dict[tuple[object, ...], int] = {}
+        self._groups: dict[int, int] = {}
 
     def forget(self) -> None:
         self._series.clear()
+        self._groups.clear()
         self._contexts.clear()
 
     def append(self, connection: sqlite3.Connection, rows: Sequence[Row], holder: str | None = None) -> None:
@@ -95,10 +104,8 @@ class Appender:
         quarters: Rollup = defaultdict(lambda: [0] * len(SUMS))
         connection.executemany(_INSERT, [self._values(connection, row, quarters) for row in new.values()])
         _count_unpriced(connection, new, quarters)
-        _add(connection, "usage_quarter", quarters)
-        days = by_day(quarters)
-        _add(connection, "usage_day", days)
-        _add(connection, "usage_month", by_month(days))
+        _add_all(connection, "usage", quarters)
+        _add_all(connection, "group", by_group(connection, quarters, self._groups))
 
     def _values(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> tuple[object, ...]:
         """The values of the columns of a row, which is added to the rollup."""
@@ -135,7 +142,25 @@ class Appender:
         person, team, model = (clean(text) or "" for text in (entry.person, entry.team, entry.model))
         columns = {"key": key, "person": person, "team": team, "model": model, "tags": tags}
         number = _number(connection, "ledger_series", columns)
+        _number(connection, "ledger_group", {"team": team, "model": model, "tags": tags})
         return _Series(key, number, None if tags == all_tags else all_tags)
+
+
+def by_group(connection: sqlite3.Connection, rollup: Rollup, known: dict[int, int] | None = None) -> Rollup:
+    """A rollup by series -> by group, which has all keys and people.
+
+    :param known: groups of series, from one call to the next.
+    """
+    groups: dict[int, int] = {} if known is None else known
+    grouped: Rollup = {}
+    for (slot, series), sums in rollup.items():
+        group = groups.get(series)
+        if group is None:
+            (group,) = connection.execute(_GROUP_OF, (series,)).fetchone() or (NO_GROUP,)
+            _remember(groups, series, group)
+        total = grouped.get((slot, group))
+        grouped[slot, group] = sums if total is None else list(map(add, total, sums))
+    return grouped
 
 
 def by_day(quarters: Rollup) -> Rollup:
@@ -156,6 +181,13 @@ def _coarser(rollup: Rollup, unit_of: Callable[[int], int]) -> Rollup:
         total = coarser.get(key)
         coarser[key] = sums if total is None else list(map(add, total, sums))
     return coarser
+
+
+def _add_all(connection: sqlite3.Connection, kind: str, quarters: Rollup) -> None:
+    """:param kind: ``usage`` or ``group``."""
+    days = by_day(quarters)
+    for unit, rollup in (("quarter", quarters), ("day", days), ("month", by_month(days))):
+        _add(connection, f"{kind}_{unit}", rollup)
 
 
 def _add(connection: sqlite3.Connection, table: str, rollup: Rollup) -> None:

@@ -41,6 +41,7 @@ _CONDITIONS: Final = {
 }
 _HAS_TAG: Final = "instr(coalesce(l.tags, s.tags), ?)"
 _MOST_IDS: Final = 500
+_BY_ID: Final = f"SELECT {ENTRY_COLUMNS} FROM ledger AS l {ENTRY_JOINS} WHERE l.id = ?"
 
 
 class _Range(NamedTuple):
@@ -103,6 +104,12 @@ def corrections(connection: sqlite3.Connection, ids: Sequence[bytes]) -> list[En
             list(some),
         )
     return sorted(map(to_entry, rows), key=lambda entry: entry.id)
+
+
+def by_id(connection: sqlite3.Connection, ids: Sequence[bytes]) -> list[Entry]:
+    """Within a transaction: the rows with these ids, in their order."""
+    rows = (connection.execute(_BY_ID, (id,)).fetchone() for id in ids)
+    return [to_entry(row) for row in rows if row is not None]
 
 
 def _ranges(query: EntryQuery) -> Iterator[_Range]:

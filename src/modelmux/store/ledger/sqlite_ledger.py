@@ -26,11 +26,12 @@ from modelmux.store.ledger import (
     sqlite_alerts,
     sqlite_entries,
     sqlite_retention,
+    sqlite_state,
     sqlite_usage,
     sqlite_verify,
     sqlite_windows,
 )
-from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, UnstorableEntry
+from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, LedgerState, UnstorableEntry
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_rows import Row, to_row
 from modelmux.store.ledger.sqlite_verify import Section
@@ -160,6 +161,12 @@ class SqliteLedger:
 
         await self._writer.run(write)
 
+    async def windows(
+        self, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
+    ) -> dict[WindowKey, tuple[int, int]]:
+        """See ``Ledger.windows``."""
+        return await self._read(lambda connection: sqlite_windows.windows_of(connection, windows, each, most))
+
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""
         zone = sqlite_usage.check_query(query)
@@ -169,6 +176,14 @@ class SqliteLedger:
         """See ``Ledger.entries``. :raises ValueError: see ``sqlite_entries.check_query``."""
         sqlite_entries.check_query(query)
         return await self._read(lambda connection: sqlite_entries.entries(connection, query))
+
+    async def by_id(self, ids: Sequence[bytes]) -> list[Entry]:
+        """See ``Ledger.by_id``."""
+        return await self._read(lambda connection: sqlite_entries.by_id(connection, ids))
+
+    async def state(self) -> LedgerState:
+        """See ``Ledger.state``."""
+        return await self._read(sqlite_state.state)
 
     async def corrections(self, ids: Sequence[bytes]) -> list[Entry]:
         """See ``Ledger.corrections``."""

@@ -5,14 +5,15 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections import defaultdict
+from collections.abc import Iterator
 from datetime import tzinfo
 from typing import Final
 
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.config.accounts_check import zone_of
-from modelmux.store.ledger.slots import DAY, QUARTER, Part, bucket_bounds, parts_of
+from modelmux.store.ledger.slots import DAY, OF_GROUPS, QUARTER, Part, Table, bucket_bounds, parts_of
 from modelmux.store.ledger.sqlite_append import OTHER, SUMS
-from modelmux.store.ledger.sqlite_rows import COUNTS, cost_from, counts_from, read_tags
+from modelmux.store.ledger.sqlite_rows import COUNTS, clean, cost_from, counts_from, read_tags
 
 #: Group of requests whose tags were too many for a day.
 OTHER_GROUP: Final = "other"
@@ -25,9 +26,26 @@ _SERIES: Final = (
     "SELECT s.number, k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
     "JOIN ledger_key AS k ON k.number = s.key"
 )
+_SERIES_OF_KEY: Final = f"{_SERIES} WHERE k.name = ?"
+_SERIES_OF_PERSON: Final = f"{_SERIES} WHERE s.person = ?"
+_GROUPS: Final = "SELECT number, '', '', team, model, tags FROM ledger_group"
+_TABLES: Final[tuple[Table, ...]] = ("usage_month", "usage_day", "usage_quarter")
+_USE: Final = {
+    table: f"INSERT OR IGNORE INTO used SELECT DISTINCT u.series FROM part CROSS JOIN {table} AS u "
+    "ON u.slot >= part.low AND u.slot < part.high"
+    for table in _TABLES
+}
+_USED_SERIES: Final = (
+    "SELECT s.number, k.name, s.person, s.team, s.model, s.tags FROM used CROSS JOIN ledger_series AS s "
+    "ON s.number = used.series CROSS JOIN ledger_key AS k ON k.number = s.key"
+)
+_SERIES_COUNT: Final = "SELECT count(*) FROM grouping"
+#: Look-ups of single sums that take no longer than to read all sums of a period of a large gateway.
+_MOST_LOOKUPS: Final = 100_000
 _TEMPORARY: Final = (
     "CREATE TEMP TABLE IF NOT EXISTS part (number INTEGER PRIMARY KEY, low INTEGER, high INTEGER, bucket INTEGER)",
     "CREATE TEMP TABLE IF NOT EXISTS grouping (series INTEGER PRIMARY KEY, number INTEGER)",
+    "CREATE TEMP TABLE IF NOT EXISTS used (series INTEGER PRIMARY KEY)",
 )
 
 Series = tuple[int, str, str, str, str, str]
@@ -55,14 +73,18 @@ def check_query(query: UsageQuery) -> tzinfo:
 def usage(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> list[UsageRow]:
     """Within a transaction. By bucket and group; groups without any usage are left out."""
     bounds = _bounds(connection, query, zone)
-    groups = _grouping(connection, query)
-    if not bounds or not groups:
+    if not bounds:
         return []
-    totals: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * len(SUMS))
     parts = parts_of(bounds)
-    for table, sign in itertools.product(("usage_month", "usage_day", "usage_quarter"), (1, -1)):
+    groups = _grouping(connection, query, parts)
+    if not groups:
+        return []
+    by_group = _is_of_groups(query)
+    totals: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+    for table, sign in itertools.product(_TABLES, (1, -1)):
         chosen = [part for part in parts if (part.table, part.sign) == (table, sign)]
-        for bucket, group, *sums in _sums(connection, table, chosen):
+        source = OF_GROUPS[table] if by_group else table
+        for bucket, group, *sums in _sums(connection, source, chosen):
             total = totals[bucket, group]
             for index, value in enumerate(sums):
                 total[index] += sign * value
@@ -80,7 +102,7 @@ def is_within(team: str, subtree: str) -> bool:
 def _bounds(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> list[int]:
     """The buckets that may have usage."""
     first, last = connection.execute(
-        "SELECT (SELECT min(slot) FROM usage_day), (SELECT max(slot) FROM usage_day)"
+        "SELECT (SELECT min(slot) FROM group_day), (SELECT max(slot) FROM group_day)"
     ).fetchone()
     if first is None:
         return []
@@ -88,14 +110,14 @@ def _bounds(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> 
     return bucket_bounds(start, min(query.end, (last + 1) * DAY), query.bucket, zone)
 
 
-def _grouping(connection: sqlite3.Connection, query: UsageQuery) -> list[Group]:
+def _grouping(connection: sqlite3.Connection, query: UsageQuery, parts: list[Part]) -> list[Group]:
     """All groups; the table ``grouping`` then has the number of each series' group."""
     for statement in _TEMPORARY:
         connection.execute(statement)
     connection.execute("DELETE FROM grouping")
     numbers: dict[Group, int] = {}
     rows = []
-    for series in connection.execute(_SERIES):
+    for series in _candidates(connection, query, parts):
         if all(_matches(series, name, values) for name, values in query.where):
             group = tuple(_value(series, name) for name in query.group_by)
             rows.append((series[0], numbers.setdefault(group, len(numbers))))
@@ -103,18 +125,54 @@ def _grouping(connection: sqlite3.Connection, query: UsageQuery) -> list[Group]:
     return list(numbers)
 
 
+def _candidates(connection: sqlite3.Connection, query: UsageQuery, parts: list[Part]) -> Iterator[Series]:
+    """The series that may count: groups; those of the keys or people that are asked for; or all of the period."""
+    if _is_of_groups(query):
+        yield from connection.execute(_GROUPS)
+        return
+    where = dict(query.where)
+    for name, statement in (("key", _SERIES_OF_KEY), ("person", _SERIES_OF_PERSON)):
+        if name in where:
+            for value in dict.fromkeys(where[name]):
+                yield from connection.execute(statement, (clean(value),))
+            return
+    connection.execute("DELETE FROM used")
+    for table in _TABLES:
+        _set_parts(connection, [(part.low, part.high, part.bucket) for part in parts if part.table == table])
+        connection.execute(_USE[table])
+    yield from connection.execute(_USED_SERIES)
+
+
+def _set_parts(connection: sqlite3.Connection, ranges: list[tuple[int, int, int]]) -> None:
+    connection.execute("DELETE FROM part")
+    connection.executemany("INSERT INTO part (low, high, bucket) VALUES (?, ?, ?)", ranges)
+
+
+def _is_of_groups(query: UsageQuery) -> bool:
+    """Whether neither keys nor people matter."""
+    return not {"key", "person"}.intersection((*query.group_by, *dict(query.where)))
+
+
 def _sums(connection: sqlite3.Connection, table: str, parts: list[Part]) -> list[tuple[int, ...]]:
     if not parts:
         return []
-    connection.execute("DELETE FROM part")
-    connection.executemany(
-        "INSERT INTO part (low, high, bucket) VALUES (?, ?, ?)", [(part.low, part.high, part.bucket) for part in parts]
+    (series,) = connection.execute(_SERIES_COUNT).fetchone()
+    is_few = series * sum(part.high - part.low for part in parts) <= _MOST_LOOKUPS
+    ranges = [(part.low, part.high, part.bucket) for part in parts]
+    if is_few:
+        ranges = [(slot, slot + 1, bucket) for low, high, bucket in ranges for slot in range(low, high)]
+    _set_parts(connection, ranges)
+    # CROSS JOIN fixes the order of the loops: of each slot the series that count, or ranges of the rollup and of each
+    # of its rows the group.
+    source = (
+        f"CROSS JOIN grouping CROSS JOIN {table} AS u ON u.slot = part.low AND u.series = grouping.series"
+        if is_few
+        else f"CROSS JOIN {table} AS u ON u.slot >= part.low AND u.slot < part.high "
+        "CROSS JOIN grouping ON grouping.series = u.series"
     )
-    # CROSS JOIN fixes the order of the loops: ranges of the rollup, and of each of its rows the group.
+    sums = ", ".join(f"sum(u.{name})" for name in SUMS)
     return connection.execute(
-        f"SELECT part.bucket, grouping.number, {', '.join(f'sum(u.{name})' for name in SUMS)} FROM part "
-        f"CROSS JOIN {table} AS u ON u.slot >= part.low AND u.slot < part.high "
-        "CROSS JOIN grouping ON grouping.series = u.series GROUP BY 1, 2"
+        f"SELECT part.bucket, grouping.number, {sums} FROM part {source} GROUP BY 1, 2"
     ).fetchall()
 
 

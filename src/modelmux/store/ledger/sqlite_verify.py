@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
 from modelmux.store.ledger.base import Difference
-from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, Table, first_day, month_of
-from modelmux.store.ledger.sqlite_append import SUMS, Rollup, by_day, by_month
+from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, GroupTable, Table, first_day, month_of
+from modelmux.store.ledger.sqlite_append import SUMS, Rollup, by_day, by_group, by_month
 from modelmux.store.ledger.sqlite_rows import COSTS, COUNTS, SLACK, first_id, id_time
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +33,8 @@ _DISPLACED: Final = (
 _DAYS: Final = f"""
 SELECT slot FROM usage_day WHERE slot >= :first
 UNION SELECT slot / {QUARTERS} FROM usage_quarter WHERE slot >= :first * {QUARTERS}
+UNION SELECT slot FROM group_day WHERE slot >= :first
+UNION SELECT slot / {QUARTERS} FROM group_quarter WHERE slot >= :first * {QUARTERS}
 UNION SELECT at / {DAY} FROM ledger INDEXED BY ledger_displaced_by_time WHERE displaced = 1 AND at >= :first * {DAY}
 """
 _NOTHING: Final = [0] * len(SUMS)
@@ -40,12 +42,13 @@ _SERIES: Final = (
     "SELECT k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
     "JOIN ledger_key AS k ON k.number = s.key WHERE s.number = ?"
 )
+_GROUP: Final = "SELECT team, model, tags FROM ledger_group WHERE number = ?"
 
 
 class Section(NamedTuple):
     """Slots of a table, ``high`` not included, and all that they have to have."""
 
-    table: Table
+    table: Table | GroupTable
     low: int
     high: int
     rollup: Rollup
@@ -63,24 +66,32 @@ def days(connection: sqlite3.Connection) -> list[int]:
 def months(connection: sqlite3.Connection) -> list[int]:
     """All months that have rollups."""
     present = {month for (month,) in connection.execute("SELECT DISTINCT slot FROM usage_month")}
+    present |= {month for (month,) in connection.execute("SELECT DISTINCT slot FROM group_month")}
     present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM usage_day")}
+    present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM group_day")}
     return sorted(present)
 
 
 def of_day(connection: sqlite3.Connection, day: int) -> list[Section]:
     """Within a transaction: what the rollups of a day have to be, from its rows."""
     quarters = _recomputed(connection, day)
+    groups = by_group(connection, quarters)
     first = day * QUARTERS
     return [
         Section("usage_quarter", first, first + QUARTERS, quarters),
         Section("usage_day", day, day + 1, by_day(quarters)),
+        Section("group_quarter", first, first + QUARTERS, groups),
+        Section("group_day", day, day + 1, by_day(groups)),
     ]
 
 
 def of_month(connection: sqlite3.Connection, month: int) -> list[Section]:
     """Within a transaction: what the rollups of a month have to be, from those of its days: some may lack rows."""
     low, high = first_day(month), first_day(month + 1)
-    return [Section("usage_month", month, month + 1, by_month(_stored(connection, "usage_day", low, high)))]
+    return [
+        Section("usage_month", month, month + 1, by_month(_stored(connection, "usage_day", low, high))),
+        Section("group_month", month, month + 1, by_month(_stored(connection, "group_day", low, high))),
+    ]
 
 
 def differences(connection: sqlite3.Connection, sections: list[Section]) -> list[Difference]:
@@ -104,7 +115,7 @@ def repair(connection: sqlite3.Connection, sections: list[Section]) -> None:
         connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
 
 
-def _stored(connection: sqlite3.Connection, table: Table, low: int, high: int) -> Rollup:
+def _stored(connection: sqlite3.Connection, table: Table | GroupTable, low: int, high: int) -> Rollup:
     rows = connection.execute(f"SELECT * FROM {table} WHERE slot >= ? AND slot < ?", (low, high))
     return {(slot, series): sums for slot, series, *sums in rows}
 
@@ -137,20 +148,23 @@ def _with_rows(connection: sqlite3.Connection, first: int) -> set[int]:
 
 
 def _describe(
-    connection: sqlite3.Connection, table: Table, key: tuple[int, int], stored: list[int], recomputed: list[int]
+    connection: sqlite3.Connection,
+    table: Table | GroupTable,
+    key: tuple[int, int],
+    stored: list[int],
+    recomputed: list[int],
 ) -> Iterator[Difference]:
     slot, number = key
-    if table == "usage_month":
+    if table.endswith("_month"):
         slot, unit, form = first_day(slot), DAY, "%Y-%m"
     else:
-        unit, form = (DAY, "%Y-%m-%d") if table == "usage_day" else (QUARTER, "%Y-%m-%dT%H:%MZ")
+        unit, form = (DAY, "%Y-%m-%d") if table.endswith("_day") else (QUARTER, "%Y-%m-%dT%H:%MZ")
     when = (_EPOCH + timedelta(microseconds=slot * unit)).strftime(form)
-    series = connection.execute(_SERIES, (number,)).fetchone() or ()
-    labels = "".join(
-        f" {name}={value}"
-        for name, value in zip(("key", "person", "team", "model", "tags"), series, strict=False)
-        if value
-    )
+    is_group = table.startswith("group_")
+    names = ("team", "model", "tags") if is_group else ("key", "person", "team", "model", "tags")
+    series = connection.execute(_GROUP if is_group else _SERIES, (number,)).fetchone() or ()
+    labels = "".join(f" {name}={value}" for name, value in zip(names, series, strict=False) if value)
+    labels = f" of all keys{labels}" if is_group else labels
     for name, before, after in zip(SUMS, stored, recomputed, strict=True):
         if before != after:
             yield Difference(f"{when}{labels} {name}", before, after)

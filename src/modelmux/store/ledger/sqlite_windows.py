@@ -35,6 +35,9 @@ _LEASES_OF: Final = "SELECT budget, subject, start, amount FROM budget_lease WHE
 _END_LEASES: Final = "DELETE FROM budget_lease WHERE holder = ?"
 _HOLDERS: Final = "SELECT holder, seen FROM budget_holder"
 _FORGET: Final = "DELETE FROM budget_holder WHERE holder = ?"
+_SUBJECTS: Final = (
+    "SELECT subject FROM budget_window WHERE budget = ? AND start = ? ORDER BY spent DESC, subject LIMIT ?"
+)
 _TAKE: Final = "UPDATE budget_window SET leased = leased - ?" + _OF
 
 
@@ -86,6 +89,17 @@ def spent_of(connection: sqlite3.Connection, windows: Sequence[WindowKey]) -> di
     """What windows have spent, and what of them is leased."""
     rows = {window: connection.execute(_WINDOW, window).fetchone() for window in windows}
     return {window: (row[0], row[1]) if row else (0, 0) for window, row in rows.items()}
+
+
+def windows_of(
+    connection: sqlite3.Connection, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]], most: int
+) -> dict[WindowKey, tuple[int, int]]:
+    """What windows have spent, and what of them is leased: see ``Ledger.windows``."""
+    wanted = list(windows)
+    for budget, start in each:
+        rows = connection.execute(_SUBJECTS, (budget, start, most))
+        wanted += [WindowKey(budget, subject, start) for (subject,) in rows]
+    return spent_of(connection, list(dict.fromkeys(wanted)))
 
 
 def _answer(connection: sqlite3.Connection, holder: str, window: WindowKey, ask: Ask, now: int) -> Grant:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.accounts.usage_views import total
 from modelmux.catalog.prices import usd
 from modelmux.cli.usage.options import Sources
-from modelmux.cli.usage.report import rounded, total
+from modelmux.cli.usage.report import rounded
 from support.cli import CommandResult, check_snapshot, run
 from support.clock import NOW
 from support.entries import entry, ledgers

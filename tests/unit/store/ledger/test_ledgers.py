@@ -18,10 +18,12 @@ from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import Entry
-from modelmux.accounts.usage_query import UsageQuery
+from modelmux.accounts.leases import Ask
+from modelmux.accounts.slices import WindowKey
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger import sqlite_entries
-from modelmux.store.ledger.base import EntryPage, EntryQuery, Ledger
+from modelmux.store.ledger import sqlite_entries, sqlite_usage
+from modelmux.store.ledger.base import EntryPage, EntryQuery, Holder, Ledger
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.ledgers import (
     DAY,
@@ -43,7 +45,19 @@ from support.ledgers import (
 
 Open = Callable[[], Any]
 ALWAYS = UsageQuery(start=START - 400 * DAY, end=START + 400 * DAY)
+WINDOW = WindowKey("bud_a", "", 0)
 DIMENSIONS = ("key", "team", "person", "model", "tag:app", "tag:env", "tag:run")
+
+
+class _Twice(SqliteLedger):
+    """Reads usage in both ways: series by series, and range by range."""
+
+    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        rows = await super().usage(query)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sqlite_usage, "_MOST_LOOKUPS", -1)
+            assert await super().usage(query) == rows
+        return rows
 
 
 @pytest.fixture(params=["sqlite"])
@@ -53,7 +67,7 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
 
     @asynccontextmanager
     async def open_ledger() -> AsyncIterator[Ledger]:
-        ledger = SqliteLedger(tmp_path / f"{next(numbers)}.db", TAGS)
+        ledger = _Twice(tmp_path / f"{next(numbers)}.db", TAGS)
         yield ledger
         await ledger.aclose()
 
@@ -390,6 +404,36 @@ async def test_all_corrections_of_many_rows(ledger: Ledger) -> None:
     corrected = [correction(row, number) for number, row in enumerate(rows)]
     await ledger.append([*rows, *corrected])
     assert await ledger.corrections([row.id for row in rows]) == sorted(corrected, key=lambda row: row.id)
+
+
+async def test_rows_by_their_ids(ledger: Ledger) -> None:
+    rows = [entry(number) for number in range(3)]
+    await ledger.append(rows)
+    assert await ledger.by_id([rows[2].id, b"x" * 16, rows[0].id]) == [rows[2], rows[0]]
+
+
+async def test_the_state_of_a_ledger(ledger: Ledger) -> None:
+    empty = await ledger.state()
+    assert (empty.first, empty.last, empty.dropped_before, empty.holders) == (None, None, None, ())
+    await ledger.exchange("a", [entry(1), entry(2, START + DAY)], {WINDOW: Ask(5, 5, 100)}, START)
+    state = await ledger.state()
+    assert (state.first, state.last, state.alerts_due) == (START, START + DAY, 0)
+    assert state.schema >= 4
+    assert state.bytes > 0
+    assert state.holders == (Holder("a", START, 1),)
+    await ledger.drop_before(START + DAY)
+    assert (await ledger.state()).dropped_before == START + DAY
+
+
+async def test_windows_that_have_spent_most_come_behind_those_that_are_wanted(ledger: Ledger) -> None:
+    debits = {f"usr_{number}": 10 + number for number in range(5)}
+    spent = tuple((WindowKey("bud_b", subject, 7), amount) for subject, amount in debits.items())
+    await ledger.exchange("a", [replace(entry(1), debits=spent)], {WINDOW: Ask(5, 5, 100)}, START)
+    read = await ledger.windows([WINDOW, WindowKey("bud_c", "", 0)], [("bud_b", 7)], 2)
+    assert list(read.items()) == [
+        (WINDOW, (0, 5)), (WindowKey("bud_c", "", 0), (0, 0)),
+        (WindowKey("bud_b", "usr_4", 7), (14, 0)), (WindowKey("bud_b", "usr_3", 7), (13, 0)),
+    ]  # fmt: skip
 
 
 # Closing

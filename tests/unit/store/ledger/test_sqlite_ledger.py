@@ -246,6 +246,10 @@ async def test_verify_tells_what_differs(ledger: SqliteLedger, path: Path) -> No
         "DELETE FROM usage_day WHERE slot = (SELECT min(slot) FROM usage_day)",
         "DELETE FROM usage_month",
         "UPDATE usage_month SET output = output + 1",
+        "UPDATE group_quarter SET requests = requests + 1 WHERE slot = (SELECT max(slot) FROM group_quarter)",
+        "DELETE FROM group_day",
+        "DELETE FROM group_month",
+        f"INSERT INTO group_month SELECT slot + 50, series, {', '.join(sqlite_append.SUMS)} FROM group_month",
         f"INSERT INTO usage_day SELECT slot + 100, series, {', '.join(sqlite_append.SUMS)} FROM usage_day",
     ],
 )
@@ -256,6 +260,37 @@ async def test_verify_repairs_what_differs(ledger: SqliteLedger, path: Path, dam
     assert await ledger.verify()
     assert await ledger.verify(repair=True)
     await check(ledger, rows)
+
+
+async def test_verify_names_sums_over_all_keys(ledger: SqliteLedger, path: Path) -> None:
+    await ledger.append([entry(1, key="k", team="t", model="m")])
+    execute(path, "UPDATE group_day SET cost_input = cost_input + 5")
+    (day, month) = await ledger.verify()
+    assert day == Difference("2026-10-20 of all keys team=t model=m cost_input", 106, 101)
+    assert month.what == "2026-10 of all keys team=t model=m cost_input"
+
+
+async def test_a_ledger_of_before_gets_its_sums_over_all_keys(ledger: SqliteLedger, path: Path) -> None:
+    rows = random_entries(6, 200)
+    await ledger.append(rows)
+    await ledger.aclose()
+    for table in ("group_quarter", "group_day", "group_month", "ledger_group"):
+        execute(path, f"DROP TABLE {table}")
+    execute(path, "DROP INDEX ledger_series_by_person")
+    execute(path, "DELETE FROM migrations WHERE name = '0006_groups.sql'")
+    migrated = SqliteLedger(path, TAGS)
+    assert await migrated.verify() == []
+    await migrated.append(more := [entry(900 + number, key=f"new-{number}", team="fresh") for number in range(5)])
+    await check(migrated, [*rows, *more])
+    await migrated.aclose()
+
+
+async def test_usage_of_teams_does_not_read_the_sums_of_keys(ledger: SqliteLedger, path: Path) -> None:
+    await ledger.append([entry(number, key=f"key-{number}", team="t") for number in range(20)])
+    execute(path, "DELETE FROM usage_day")
+    execute(path, "DELETE FROM ledger_series")
+    query = UsageQuery(start=START, end=START + DAY, group_by=("team", "model", "tag:app"), where=(("team", ("t",)),))
+    assert [row.requests for row in await ledger.usage(query)] == [20]
 
 
 async def test_verify_sees_rows_whose_time_is_not_that_of_their_id(ledger: SqliteLedger, path: Path) -> None:

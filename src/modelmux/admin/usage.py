@@ -1,0 +1,86 @@
+"""``/usage``: what was used and what it cost, in buckets of time, from rollups alone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.usage_params import read_usage_query
+from modelmux.accounts.usage_scope import dimensions, visible
+from modelmux.admin.ledger import ledger_of
+from modelmux.admin.ledger_filters import params_of, with_ids
+from modelmux.admin.operation import Call, Operation, Reply
+from modelmux.config.accounts_check import zone_of
+from modelmux.store.ledger.usage_report import usage_report
+
+#: Groups of all buckets of one answer.
+MOST_RESULTS: Final = 50_000
+_Text = Annotated[str, Meta(max_length=8_192)] | None
+
+
+class UsageParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to add up. Several values have commas between them.
+
+    :param start, end: a day, or an instant; the end is not included.
+    :param bucket: ``1h``, ``1d``, ``1mo`` or ``all``. :param zone: in which days and months begin.
+    :param group_by: of ``key``, ``team``, ``person``, ``model`` and ``tag:NAME``.
+    :param key, team, person: ids or names. :param tag: ``app=chat``.
+    """
+
+    start: _Text = None
+    end: _Text = None
+    bucket: _Text = None
+    zone: _Text = None
+    group_by: _Text = None
+    key: _Text = None
+    team: _Text = None
+    person: _Text = None
+    model: _Text = None
+    tag: _Text = None
+
+
+async def read_usage(call: Call) -> Reply:
+    config, directory = call.backend.config, await call.read()
+    sent = params_of(call.params, UsageParams.__struct_fields__)
+    query = read_usage_query(sent, dimensions(call.principal), call.now, config.accounts.zone, zone_of)
+    where = (*with_ids(call, directory, query.where), *visible(directory, call.principal))
+    async with ledger_of(call) as ledger:
+        body = await usage_report(
+            ledger, replace(query, where=where), zone_of(query.zone), own_prices=bool(config.accounts.prices),
+            reported_tags=config.accounts.tags, most=MOST_RESULTS,
+            label=lambda name, value: _labels(call, directory, name, value),
+        )  # fmt: skip
+    return Reply(body)
+
+
+def _labels(call: Call, directory: Directory, name: str, value: str | None) -> dict[str, Any]:
+    """A group, with its name where the principal may know it. A team is that of the time, with those above it."""
+    if name not in ("key", "team", "person"):
+        return {name: value}
+    scope = call.scope(directory)
+    id = (value or "").rpartition("/")[2]
+    if name == "key":
+        key = directory.keys.get(id)
+        return {"key": value, "key_name": key.name if key is not None and scope.sees(key) else None}
+    if name == "person":
+        person = directory.people.get(id)
+        is_own = person is not None and (scope.sees(person) or id == call.principal.person)
+        return {"person": value, "person_email": person.email if person is not None and is_own else None}
+    team = directory.teams.get(id)
+    known = team is not None and (scope.sees(team) or call.principal.role == "viewer")
+    return {
+        "team": id or None,
+        "team_path": value.split("/") if value else [],
+        "team_name": team.name if team is not None and known else None,
+    }
+
+
+OPERATIONS: Final = (
+    Operation(
+        "GET", "/usage", "Add up what was used and what it cost, in buckets of time", "usage.read", dict[str, Any],
+        read_usage, UsageParams,
+    ),
+)  # fmt: skip

@@ -1,0 +1,67 @@
+"""Status, workers, deployments and prices over the admin API."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+from modelmux.accounts.leases import Ask
+from modelmux.accounts.slices import WindowKey
+from modelmux.admin.backend import WorkerState
+from modelmux.store.ledger.sqlite_ledger import SqliteLedger
+from modelmux.version import __version__
+from support.admin import Admin, organisation
+from support.ledgers import START, entry
+
+
+async def test_the_status_has_workers_and_the_ledger(admin: Admin) -> None:
+    await organisation(admin)
+    version = (await admin.directory()).version
+    workers = [
+        WorkerState(index=1, pid=11, started=1_000.5, in_flight=3, directory_version=version),
+        WorkerState(index=2, pid=12, started=1_000.5, in_flight=4, directory_version=version - 1),
+    ]
+    admin.app._backend = dataclasses.replace(admin.backend, workers=lambda: workers)
+    ledger = SqliteLedger(admin.path)
+    await ledger.exchange("host:1:a", [entry(1)], {WindowKey("bud_a", "", 0): Ask(5, 5, 100)}, START)
+    await ledger.aclose()
+    journals = admin.path.with_name(f"{admin.path.name}-journals")
+    journals.mkdir()
+    (journals / "a.journal").write_bytes(b"")
+    status = await admin.ok("GET", "/status")
+    assert (status["version"], status["in_flight"], status["directory_version"]) == (__version__, 7, version)
+    assert [one["is_current"] for one in status["workers"]] == [True, False]
+    assert status["workers"][0]["started_at"] == "1970-01-01T00:16:40.500000Z"
+    assert status["ledger"]["first_at"] == status["ledger"]["last_at"] == "2026-10-20T00:00:00Z"
+    assert status["ledger"]["holders"] == [{"id": "host:1:a", "seen_at": "2026-10-20T00:00:00Z", "windows": 1}]
+    assert status["ledger"]["journals"] == 1
+    assert status["ledger"]["schema"] >= 4
+    page = await admin.ok("GET", "/workers", query="limit=1", role="viewer")
+    assert (page["data"][0]["pid"], page["has_more"], page["next"]) == (11, True, "0001")
+
+
+async def test_deployments_have_no_project(admin: Admin) -> None:
+    response = await admin.call("GET", "/deployments", role="viewer")
+    page = response.json()
+    assert page["data"]
+    assert all(one["routes"] and one["location"] == "global" for one in page["data"])
+    assert "secret-project-42" not in response.body.decode()
+
+
+async def test_prices_are_those_of_the_catalog_and_the_operators_own(tmp_path: Path) -> None:
+    own = {"claude-sonnet-4-6": {"input": "4", "regional_multiplier": "1.1"}}
+    admin = Admin(tmp_path, {"prices": own})
+    pages, after = [], ""
+    while True:
+        page = await admin.ok("GET", "/prices", query=f"limit=5&after={after}", role="member")
+        pages += page["data"]
+        if not page["has_more"]:
+            break
+        after = page["next"]
+    assert len(pages) == len({one["id"] for one in pages}) > 10
+    (one,) = (await admin.ok("GET", "/prices", query="model=claude-sonnet-4-6"))["data"]
+    assert (one["own"], one["rates"]["input"], one["rates"]["output"]) == (True, "4", "20")
+    assert (one["regional_multiplier"], one["valid_from"], one["source"]) == ("1.1", None, "accounts.prices")
+    assert json.dumps(pages).count('"own": true') == 1
+    await admin.store.aclose()
