@@ -125,8 +125,7 @@ class Gateway:
         self._running = RunningRequests()
         self.directory = open_feed(config, self._environment, runtime, on_problem, self._running.end_revoked)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
-        self._tracing = Tracing(self._environment, runtime)
-        self.metrics.read_span_drops = lambda: self._tracing.dropped
+        self._tracing = Tracing(self._environment, runtime, self.metrics)
         self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)

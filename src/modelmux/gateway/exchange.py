@@ -278,7 +278,7 @@ class Exchange:
         for observer in services.observers:
             observer.settled(record)
         if tracer is not None:
-            tracer.settled(record, parent, self.prepared.encoded if self.prepared is not None else None)
+            tracer.settled(record, parent, self.prepared.encoded if self.prepared is not None else None, now)
 
     def _close_record(self, now: float) -> None:
         """End the record of the attempt with content, and keep the thinking of its reply."""

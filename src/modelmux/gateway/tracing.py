@@ -12,6 +12,7 @@ from modelmux.dialects.registry import SURFACES
 from modelmux.gateway.metering.entry_of import cost_of_attempts
 from modelmux.gateway.metering.metering import static_keys
 from modelmux.runtime import Runtime
+from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.tracing.exporter import Exporter
 from modelmux.telemetry.tracing.settings import read_trace_settings
 from modelmux.telemetry.tracing.tracer import Tracer
@@ -23,13 +24,14 @@ _PATHS = {(one.dialect.name, str(one.operation)): (one.method, one.path) for one
 class Tracing:
     """:raises ConfigError: a variable of OpenTelemetry has a value that cannot be used, or packages are missing."""
 
-    def __init__(self, environment: Mapping[str, str], runtime: Runtime) -> None:
+    def __init__(self, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics) -> None:
         try:
             self._settings = read_trace_settings(environment)
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         self._runtime = runtime
         self._exporter = None if self._settings is None else Exporter(self._settings.exporter)
+        metrics.read_span_drops = lambda: self.dropped
 
     def tracer(self, config: Config, redact: Callable[[str], str]) -> Tracer | None:
         """That of a configuration; None if nothing is traced."""

@@ -41,20 +41,20 @@ class Tracer:
         self._cost_of = cost_of
         self._redact = redact
 
-    def settled(self, record: ExchangeRecord, parent: TraceContext | None, body: bytes | None) -> None:
+    def settled(self, record: ExchangeRecord, parent: TraceContext | None, body: bytes | None, ended_at: float) -> None:
         """A request is over.
 
         :param record: with the id of its trace. :param parent: as its client sent it.
-        :param body: of the last call.
+        :param body: of the last call. :param ended_at: monotonic seconds.
         """
         trace, runtime = record.trace_id, self._runtime
         if trace is None or not self._sampler.is_sampled(trace, parent):
             return
         method, path = self._paths.get((record.dialect, record.operation), ("POST", record.dialect))
-        owner, now = record.caller.owner, runtime.now()
+        owner, now = record.caller.owner, runtime.now() - (runtime.clock() - ended_at)
         settled = Settled(
             record=record,
-            clock=runtime.clock(),
+            clock=ended_at,
             now=now,
             method=method,
             path=path,
