@@ -30,7 +30,7 @@ class Both:
         self.gateway: Gateway = gateway(self.upstream, accounts=accounts)
 
     async def ask(self, secret: str) -> Response:
-        await self.gateway._directory.refresh()  # type: ignore[union-attr]
+        await self.gateway.directory.refresh()  # type: ignore[union-attr]
         return await request(self.gateway, "POST", PATH, ask(), {"authorization": f"Bearer {secret}"})
 
 

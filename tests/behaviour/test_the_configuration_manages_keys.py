@@ -241,7 +241,7 @@ async def test_a_worker_writes_nothing_and_reads_what_was_written_for_it(tmp_pat
     assert changes(tmp_path) == 0
     gateway_of(config(tmp_path, keys=[OLD])).apply_accounts()
     await worker.reload(config(tmp_path, keys=[OLD]))
-    assert FOREIGN_DIGEST in {secret.digest for secret in worker._directory.current.all_secrets()}  # type: ignore[union-attr]
+    assert FOREIGN_DIGEST in {secret.digest for secret in worker.directory.current.all_secrets()}  # type: ignore[union-attr]
     assert (await status(worker, FOREIGN), changes(tmp_path)) == (200, 1)
     await worker.aclose()
 
