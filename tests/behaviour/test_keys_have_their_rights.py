@@ -24,6 +24,7 @@ from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.server.refused import Refusal
 from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory import feed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.open_directory import open_directory, read_peppers
@@ -33,7 +34,7 @@ from properties.test_registry import ANTHROPIC, REQUESTS, by_surface, path_of, r
 from support.asgi import Response, request
 from support.clock import NOW
 from support.fakes import FakeUpstream, error_reply, message_reply
-from support.gateway import MODEL, ask, gateway
+from support.gateway import MODEL, PATH, ask, gateway
 
 AUTHENTICATED = [surface for surface in SURFACES if surface.authenticated]
 APIS = [surface for surface in AUTHENTICATED if surface.is_api]
@@ -276,6 +277,32 @@ async def test_a_known_key_is_served_while_the_store_fails(tmp_path: Path, monke
     response = await request(world.app, "POST", "/v1/chat/completions", ask(), {"x-api-key": unknown})
     assert (response.status, response.json()["error"]["code"]) == (503, "accounts_unavailable")
     assert 2 <= int(response.headers["retry-after"]) <= 4  # with jitter
+    await world.end()
+
+
+async def test_without_a_change_that_it_was_told_of_it_serves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path, message_reply(), message_reply())
+    headers = {"authorization": f"Bearer {await world.new_key()}"}
+    assert (await request(world.app, "POST", PATH, ask(), headers)).status == 200
+    directory = world.app.directory
+    assert directory is not None
+    read = directory._store.read
+
+    async def fail(_: Directory) -> Directory:
+        raise StoreFailed("locked")
+
+    monkeypatch.setattr(directory._store, "read", fail)
+    monkeypatch.setattr(feed, "FRESH_FOR", 0.0)
+    await world.change(lambda d: revoke_key(d, "key_a", 1))
+    directory.expect(directory.current.version + 1)
+    response = await request(world.app, "POST", PATH, ask(), headers)
+    assert (response.status, response.json()["error"]["code"]) == (503, "accounts_unavailable")
+    assert (await request(world.app, "GET", "/livez")).status == 200
+    monkeypatch.setattr(directory._store, "read", read)
+    assert (await request(world.app, "POST", PATH, ask(), headers)).status == 401
+    assert len(world.upstream.calls) == 1
     await world.end()
 
 
