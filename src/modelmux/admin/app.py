@@ -34,6 +34,7 @@ from modelmux.errors import (
 )
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.server.body import check_headers
+from modelmux.server.refused import Refusal, RefusedRequests
 from modelmux.server.responses import HeaderList, Receive, Scope, Send, error_headers, send_json
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
@@ -46,6 +47,8 @@ from modelmux.wire.redaction import redacted
 MAX_BODY: Final = 1024 * 1024
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
+#: Statuses of calls that are logged: who may not call at all, or not so often.
+_LOGGED: Final = (401, 403, 429)
 _NO_STORE: Final[HeaderList] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -54,6 +57,7 @@ class AdminApp:
     """See the module.
 
     :param authenticate: the principal of a bearer token; None if it is not one.
+    :param refused: logs calls without a valid token, without the right role, and those that are too many.
     """
 
     def __init__(
@@ -63,10 +67,12 @@ class AdminApp:
         *,
         operations: Sequence[Operation] = OPERATIONS,
         log: Log | None = None,
+        refused: RefusedRequests | None = None,
     ) -> None:
         self._backend = backend
         self._authenticate = authenticate
         self._log = log or null_logger()
+        self._refused = refused
         self._known = Directory()
         self._limits = CallLimits()
         self._routes: dict[str, tuple[re.Pattern[str], dict[str, Operation]]] = {}
@@ -92,6 +98,9 @@ class AdminApp:
             return
         except Exception as error:  # noqa: BLE001 - last resort: no request may stop the server
             failure = self._failure(error, request_id)
+            if self._refused is not None and failure.status in _LOGGED:
+                refusal = Refusal.of(failure, failure.status, scope, request_id=request_id)
+                self._refused.note(refusal, self.known_path)
             body = _encode(common.envelope(failure))
             challenge = [(b"www-authenticate", b"Bearer")] if failure.status == 401 else []
             await _send(scope, send, failure.status, body, [*headers, *challenge, *error_headers(failure)])
@@ -169,6 +178,11 @@ class AdminApp:
         raise EndpointNotFound(
             f"There is no endpoint {method[:20]} {path[:200]}.", hint=f"{BASE}/openapi.json lists those that there are."
         )
+
+    def known_path(self, path: str) -> str | None:
+        """A path as the table has it, with ``{id}``; None if it is not served."""
+        known = (template for template, (pattern, _) in self._routes.items() if pattern.fullmatch(path))
+        return next((BASE + template for template in known), None)
 
     async def _read(self) -> Directory:
         self._known = await self._backend.directory.read(self._known)

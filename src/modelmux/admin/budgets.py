@@ -158,7 +158,8 @@ def _default_name(directory: Directory, selector: Selector) -> str:
     if selector.team is not None:
         return directory.teams[selector.team].name
     if selector.person is not None:
-        return directory.people[selector.person].email
+        person = directory.people[selector.person]
+        return person.name or person.id  # not the address: others see names of budgets
     return f"each {selector.each.replace('_', ' ')}" if selector.each else "all"
 
 

@@ -80,6 +80,18 @@ async def test_a_member_uses_its_own_keys_only(admin: Admin) -> None:
     await admin.ok("POST", "/keys/key_own/revoke", role="member")
 
 
+@pytest.mark.parametrize("role", ["team_admin", "member", "viewer"])
+async def test_no_reply_has_the_address_of_somebody_else(admin: Admin, role: str) -> None:
+    await organisation(admin)
+    for chosen in ({"person": "usr_other"}, {"key": "key_other"}, {"each": "person"}, {"team": "team_other"}):
+        await admin.ok("POST", "/budgets", {"limit": "1", "applies_to": chosen})
+        await admin.ok("POST", "/limits", {"name": str(chosen), "limits": {"rpm": 1}, "applies_to": chosen})
+    paths = [f"/{kind}" for kind in ("keys", "teams", "people", "budgets", "limits", "audit")]
+    seen = [*paths, "/keys/key_own", "/keys/key_other", "/teams/team_own", "/teams/team_top", "/people/usr_other"]
+    for path in seen:
+        assert "other@example.com" not in text_of(await admin.call("GET", path, role=role))
+
+
 async def test_no_reply_has_a_secret_a_hash_or_the_pepper(admin: Admin) -> None:
     await organisation(admin)
     made = await admin.ok("POST", "/keys", {"name": "canary", "team": "team_own"})

@@ -10,7 +10,10 @@ import pytest
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import save_key, save_team
 from modelmux.accounts.records import Key, Team
+from modelmux.admin.app import AdminApp
+from modelmux.server.refused import RefusedRequests
 from modelmux.store.base import StoreFailed
+from support import asgi
 from support.admin import Admin, organisation
 from support.directories import NOW
 
@@ -143,6 +146,29 @@ async def test_each_write_leaves_a_row_with_its_author(admin: Admin) -> None:
     assert (await admin.refused(400, "GET", "/audit", query="after=x"))["param"] == "after"
 
 
+class Lines:
+    """A log."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def debug(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+    info = warning = error = debug
+
+
+async def test_calls_that_are_refused_are_logged(admin: Admin) -> None:
+    log = Lines()
+    app = AdminApp(admin.backend, lambda _: None, refused=RefusedRequests(log, lambda: 0.0))
+    await asgi.request(app, "GET", "/admin/v1/keys/key_secret", headers={"authorization": "Bearer canary"})
+    ((event, fields),) = log.lines
+    assert (event, fields["status"], fields["path"], fields["client"]) == (
+        "request_refused", 401, "/admin/v1/keys/{id}", "127.0.0.1",
+    )  # fmt: skip
+    assert "canary" not in str(fields)
+
+
 async def test_the_store_may_fail(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
     async def fail(known: Directory) -> Directory:
         raise StoreFailed("/secret/path: disk full")
@@ -159,9 +185,14 @@ async def test_an_unexpected_failure_tells_the_request_id_alone(admin: Admin, mo
         raise KeyError("canary")
 
     monkeypatch.setattr(admin.store, "read", fail)
+    log = Lines()
+    monkeypatch.setattr(admin.app, "_log", log)
     response = await admin.call("GET", "/keys", x_request_id="mine")
     assert (response.status, response.headers["x-request-id"]) == (500, "mine")
     assert b"canary" not in response.body
+    ((event, fields),) = log.lines
+    assert (event, fields["request_id"]) == ("internal_error", "mine")
+    assert "KeyError" in fields["traceback"]
     assert b"mine" in response.body
 
 
