@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
+from modelmux.accounts import fields
 from modelmux.accounts.price_views import PriceView, price_views
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply, page_of
 from modelmux.catalog.models import normalise
@@ -21,7 +22,8 @@ async def list_prices(call: Call) -> Reply:
     params: PriceParams = call.params
     views = price_views(call.backend.config.build_prices())
     if params.model is not None:
-        card = call.backend.config.build_catalog().card(params.model)
+        (name,) = fields.models("model", [params.model])
+        card = call.backend.config.build_catalog().card(name)
         views = [one for one in views if normalise(one.model) == normalise(card.id)]
     return Reply(page_of(views, params, lambda view: view))
 
