@@ -39,7 +39,7 @@ async def both(tmp_path: Path) -> AsyncIterator[Both]:
     both = Both(tmp_path)
     yield both
     await both.gateway.aclose()
-    await both.admin.store.aclose()
+    await both.admin.aclose()
 
 
 async def test_a_key_works_from_its_reply_until_it_is_revoked(both: Both) -> None:

@@ -17,6 +17,7 @@ from modelmux.config import Config
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
+from modelmux.store.ledger.open_ledger import open_ledger
 from support import asgi
 from support.directories import NOW
 
@@ -32,7 +33,7 @@ PRINCIPALS = {
 
 
 class Admin:
-    """:ivar pending: workers that do not have a change in time. :ivar ended: keys whose requests were ended."""
+    """:ivar pending: workers that do not have a change in time."""
 
     def __init__(self, folder: Path, accounts: dict[str, Any] | None = None, **options: Any) -> None:
         self.path = folder / "accounts.db"
@@ -40,19 +41,19 @@ class Admin:
         self.time = NOW
         self.pending = 0
         self.awaited: list[int] = []
-        self.ended: list[str] = []
         config = Config.from_dict({
             "vertex": {"project": "secret-project-42", "location": "global"},
             "accounts": {"enabled": True, "store": f"sqlite:{self.path}", "tags": ["app"]} | (accounts or {}),
         })  # fmt: skip
+        self.ledger = open_ledger(config)
         self.backend = Backend(
             config=config,
             directory=self.store,
+            ledger=self.ledger,
             ids=NewIds(self._seconds),
             issuer=lambda: Issuer([PEPPER], self._seconds),
             now=self._now,
             await_workers=self._await_workers,
-            end_requests=self._end_requests,
             workers=tuple,
         )
         self.app = AdminApp(self.backend, lambda token: PRINCIPALS.get(token.removeprefix("token-")), **options)  # type: ignore[call-overload]
@@ -79,6 +80,10 @@ class Admin:
         assert set(error) == {"message", "type", "param", "code"}
         return error
 
+    async def aclose(self) -> None:
+        await self.store.aclose()
+        await self.ledger.aclose()
+
     async def edit(self, decide: Callable[[Directory], Edit]) -> Directory:
         return (await self.store.change(decide, Author("test", "cli"), NOW))[0]
 
@@ -95,9 +100,6 @@ class Admin:
     async def _await_workers(self, version: int) -> int:
         self.awaited.append(version)
         return self.pending
-
-    async def _end_requests(self, key: str) -> None:
-        self.ended.append(key)
 
 
 async def organisation(admin: Admin) -> None:

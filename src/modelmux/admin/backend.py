@@ -36,16 +36,13 @@ class Backend:
     :param now: microseconds in UTC.
     :param await_workers: waits until each worker has a version of the directory, for at most a second; returns how many
         have not.
-    :param end_requests: ends the running requests of a key, by its id.
-    :param ledger: that of the process; without one, each call that reads opens it.
     """
 
     config: Config
     directory: DirectoryStore
+    ledger: Ledger
     ids: NewIds
     issuer: Callable[[], Issuer]
     now: Callable[[], int]
     await_workers: Callable[[int], Awaitable[int]]
-    end_requests: Callable[[str], Awaitable[None]]
     workers: Callable[[], Sequence[WorkerState]]
-    ledger: Ledger | None = None

@@ -205,11 +205,9 @@ async def revoke(call: Call) -> Reply:
         key = key_at(call, directory)
         check_match(call, _etag(directory, key))
         check_changes(call, directory, "key", key)
-        return revoke_key(directory, key.id, call.now)
+        return revoke_key(directory, key.id, call.now, ends_requests=form.now)
 
     directory, edit, pending = await change(call, decide)
-    if form.now:
-        await call.backend.end_requests(edit.subject)
     return await _detail(call, directory, directory.keys[edit.subject], pending)
 
 

@@ -17,7 +17,6 @@ from modelmux.accounts.usage_scope import Where, is_visible, visible
 from modelmux.accounts.uuid7 import format_id, parse_id
 from modelmux.accounts.views import plain
 from modelmux.admin.errors import no_record
-from modelmux.admin.ledger import ledger_of
 from modelmux.admin.ledger_filters import params_of, with_ids
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply
 from modelmux.config.accounts_check import zone_of
@@ -74,8 +73,7 @@ async def list_requests(call: Call) -> Reply:
         after=_cursor(params.after),
         limit=params.limit,
     )
-    async with ledger_of(call) as ledger:
-        page = await ledger.entries(query)
+    page = await call.backend.ledger.entries(query)
     if len(page.entries) > _FEW:
         rows = await asyncio.to_thread(_views, directory, page.entries)
     else:
@@ -91,11 +89,10 @@ async def read_request(call: Call) -> Reply:
         id = parse_id(text)
     except ValueError:
         raise no_record("request", text) from None
-    async with ledger_of(call) as ledger:
-        rows = await ledger.by_id([id])
-        if not rows or not is_visible(visible(directory, call.principal), rows[0]):
-            raise no_record("request", text)
-        corrections = await ledger.corrections([id])
+    rows = await call.backend.ledger.by_id([id])
+    if not rows or not is_visible(visible(directory, call.principal), rows[0]):
+        raise no_record("request", text)
+    corrections = await call.backend.ledger.corrections([id])
     view = plain(request_view(directory, rows[0]))
     return Reply(RequestDetail(**view, corrections=_views(directory, corrections)))
 

@@ -9,7 +9,6 @@ from msgspec import Struct
 
 from modelmux.accounts.views import time_text
 from modelmux.admin.backend import WorkerState
-from modelmux.admin.ledger import ledger_of
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply, page_of
 from modelmux.config import build_routes
 from modelmux.runtime import Runtime
@@ -123,8 +122,7 @@ async def read_status(call: Call) -> Reply:
 
 
 async def _ledger(call: Call) -> LedgerView:
-    async with ledger_of(call) as ledger:
-        state = await ledger.state()
+    state = await call.backend.ledger.state()
     journals = ledger_path(call.backend.config)
     journals = journals.with_name(f"{journals.name}-journals")
     count = await asyncio.to_thread(lambda: len(list(journals.glob("*"))) if journals.is_dir() else 0)

@@ -10,7 +10,6 @@ from msgspec.structs import replace
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.usage_params import read_usage_query
 from modelmux.accounts.usage_scope import dimensions, visible
-from modelmux.admin.ledger import ledger_of
 from modelmux.admin.ledger_filters import params_of, with_ids
 from modelmux.admin.operation import Call, Operation, Reply
 from modelmux.config.accounts_check import zone_of
@@ -47,12 +46,11 @@ async def read_usage(call: Call) -> Reply:
     sent = params_of(call.params, UsageParams.__struct_fields__)
     query = read_usage_query(sent, dimensions(call.principal), call.now, config.accounts.zone, zone_of)
     where = (*with_ids(call, directory, query.where), *visible(directory, call.principal))
-    async with ledger_of(call) as ledger:
-        body = await usage_report(
-            ledger, replace(query, where=where), zone_of(query.zone), own_prices=bool(config.accounts.prices),
-            reported_tags=config.accounts.tags, most=MOST_RESULTS,
-            label=lambda name, value: _labels(call, directory, name, value),
-        )  # fmt: skip
+    body = await usage_report(
+        call.backend.ledger, replace(query, where=where), zone_of(query.zone), own_prices=bool(config.accounts.prices),
+        reported_tags=config.accounts.tags, most=MOST_RESULTS,
+        label=lambda name, value: _labels(call, directory, name, value),
+    )  # fmt: skip
     return Reply(body)
 
 

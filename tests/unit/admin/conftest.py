@@ -12,4 +12,4 @@ from support.admin import Admin
 async def admin(tmp_path: Path) -> AsyncIterator[Admin]:
     admin = Admin(tmp_path)
     yield admin
-    await admin.store.aclose()
+    await admin.aclose()

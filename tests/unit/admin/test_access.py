@@ -92,7 +92,7 @@ async def test_no_reply_has_the_address_of_somebody_else(admin: Admin, role: str
         assert "other@example.com" not in text_of(await admin.call("GET", path, role=role))
 
 
-async def test_no_reply_has_a_secret_a_hash_or_the_pepper(admin: Admin) -> None:
+async def test_s6_no_reply_has_a_secret_a_hash_or_the_pepper(admin: Admin) -> None:
     await organisation(admin)
     made = await admin.ok("POST", "/keys", {"name": "canary", "team": "team_own"})
     rotated = await admin.ok("POST", f"/keys/{made['id']}/rotate")

@@ -36,7 +36,7 @@ class Calls(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         with contextlib.closing(self.loop):
-            self.loop.run_until_complete(self.admin.store.aclose())
+            self.loop.run_until_complete(self.admin.aclose())
         shutil.rmtree(self.folder)
 
     def call(self, method: str, path: str, body: Any = b"", **headers: str) -> Response:

@@ -17,7 +17,7 @@ async def _current(admin: Admin, key: str) -> list[str]:
 
 async def test_a_repeated_create_makes_one_key_whose_secret_is_new(admin: Admin, tmp_path: Path) -> None:
     first = await admin.ok("POST", "/keys", {"name": "ci"}, idempotency_key="one")
-    await admin.store.aclose()
+    await admin.aclose()
     again = Admin(tmp_path)  # another process, after a restart
     try:
         second = await again.ok("POST", "/keys", {"name": "ci"}, idempotency_key="one")
@@ -27,7 +27,7 @@ async def test_a_repeated_create_makes_one_key_whose_secret_is_new(admin: Admin,
         assert await _current(again, first["id"]) == [third["hint"]]  # the others are not valid any more
         assert len((await again.ok("GET", "/keys"))["data"]) == 1
     finally:
-        await again.store.aclose()
+        await again.aclose()
 
 
 async def test_a_repeated_rotation_replaces_the_secret_that_was_lost(admin: Admin) -> None:

@@ -129,7 +129,7 @@ async def test_what_cannot_be_used_is_named(admin: Admin, query: str, param: str
     assert (await admin.refused(400, "GET", "/requests", query=query))["param"] == param
 
 
-async def test_a_page_may_have_a_thousand_rows_and_none_has_a_secret(admin: Admin) -> None:
+async def test_s6_a_page_may_have_a_thousand_rows_and_none_has_a_secret(admin: Admin) -> None:
     await organisation(admin)
     made = await admin.ok("POST", "/keys", {"name": "canary"})
     await append(admin, *(entry(number, START + number, key=made["id"]) for number in range(1_200)))

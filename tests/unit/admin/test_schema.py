@@ -38,7 +38,7 @@ def admin() -> Iterator[Admin]:
         admin = _Patient(Path(folder))
         asyncio.run(organisation(admin))
         yield admin
-        asyncio.run(admin.store.aclose())
+        asyncio.run(admin.aclose())
 
 
 def _operations() -> list[Any]:

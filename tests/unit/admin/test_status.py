@@ -64,4 +64,4 @@ async def test_prices_are_those_of_the_catalog_and_the_operators_own(tmp_path: P
     assert (one["own"], one["rates"]["input"], one["rates"]["output"]) == (True, "4", "20")
     assert (one["regional_multiplier"], one["valid_from"], one["source"]) == ("1.1", None, "accounts.prices")
     assert json.dumps(pages).count('"own": true') == 1
-    await admin.store.aclose()
+    await admin.aclose()

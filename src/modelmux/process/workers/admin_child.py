@@ -29,6 +29,7 @@ from modelmux.runtime import Runtime
 from modelmux.server.account_keys import log_directory_problems
 from modelmux.server.health import Readiness
 from modelmux.store.directory.open_directory import open_directory, open_feed
+from modelmux.store.ledger.open_ledger import open_ledger
 from modelmux.telemetry.log import Log
 
 #: Seconds that a write waits until each worker has it, and between two looks.
@@ -58,14 +59,16 @@ class AdminServer(ChildServer):
         feed = open_feed(options.config, os.environ, self._runtime, log_directory_problems(log))
         assert feed is not None, "accounts are on"
         self._feed = feed  # for the teams of tokens
-        self._store = open_directory(options.config)
+        self._store, self._ledger = open_directory(options.config), open_ledger(options.config)
         self._listener = AdminListener(host, self._on_startup, self._on_shutdown)
         super().__init__(gateway_config(self._listener), Readiness(), options, log)
         self._alive = SignsOfLife(options.board.admin, options.heartbeat)
         self._serve_by(options.config, log)
 
     def _serve_by(self, config: Config, log: Log) -> None:
-        backend = open_backend(config, self._store, os.environ, self._runtime, self.await_workers, self.workers)
+        backend = open_backend(
+            config, self._store, self._ledger, os.environ, self._runtime, self.await_workers, self.workers
+        )
 
         def teams() -> Directory:
             return self._feed.current
@@ -100,6 +103,7 @@ class AdminServer(ChildServer):
     async def _on_shutdown(self) -> None:
         await self._feed.aclose()
         await self._store.aclose()
+        await self._ledger.aclose()
 
 
 class SignsOfLife:
