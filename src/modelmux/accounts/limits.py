@@ -19,6 +19,7 @@ class AppliedLimit(Struct, frozen=True):
 
     :param id: of the holder. :param name: that people know it by.
     :param subject: of a limit for each person, key or end user: whose it is; else empty.
+    :param is_claim: the subject is what a client says.
     """
 
     holder: Holder
@@ -26,6 +27,7 @@ class AppliedLimit(Struct, frozen=True):
     name: str
     subject: str
     rates: Rates
+    is_claim: bool = False
 
 
 def limits_of(directory: Directory, request: Request) -> list[AppliedLimit]:
@@ -42,5 +44,6 @@ def limits_of(directory: Directory, request: Request) -> list[AppliedLimit]:
     for limit in directory.limits.values():
         subject = subject_of(limit.applies_to, request) if limit.status == "active" else None
         if subject is not None:
-            applied.append(AppliedLimit("limit", limit.id, limit.name, subject, limit.limits))
+            is_claim = limit.applies_to.each == "end_user"
+            applied.append(AppliedLimit("limit", limit.id, limit.name, subject, limit.limits, is_claim))
     return applied

@@ -56,8 +56,8 @@ class RateGate:
         self._now = runtime.now
         self._end_user_headers = end_user_headers
         self._directory: Directory | None = None
-        self._known: dict[tuple[str, str, str], tuple[Gauge, ...]] = {}
-        self._measures: dict[str, bool] = {}
+        self._known: dict[tuple[str, str, str | None, str, str], tuple[Gauge, ...]] = {}
+        self._measures: dict[tuple[str, str, str | None], bool] = {}
         self._depends = False
 
     async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> Admitted | None:
@@ -69,7 +69,8 @@ class RateGate:
         if self._depends:
             gauges = self._gauges(directory, inbound, decoded, route)
         else:
-            known = (inbound.caller.owner, route.card.id, route.name)
+            caller = inbound.caller  # as it was when the request began: its key may have another team by now
+            known = (caller.owner, caller.team, caller.person, route.card.id, route.name)
             cached = self._known.get(known)
             if cached is None:
                 if len(self._known) >= _MANY:
@@ -82,20 +83,26 @@ class RateGate:
         del inbound
         if entered is not None:
             entered.leave()
+            if not entered.is_settled:  # another gate has refused it, or its client has left the queue
+                entered.give_back(self._counters, tick_at(self._clock()))
 
     def measures(self, caller: Caller) -> bool:
         """Whether tokens of a caller may be limited, so that it matters how long a prompt is."""
         directory = self._latest()
-        measures = self._measures.get(caller.owner)
+        known = (caller.owner, caller.team, caller.person)
+        measures = self._measures.get(known)
         if measures is None:
             if len(self._measures) >= _MANY:
                 self._measures.clear()
-            measures = self._measures[caller.owner] = _has_token_limits(directory, caller)
+            measures = self._measures[known] = _has_token_limits(directory, caller)
         return measures
 
     def admitted(self, entered: Sequence[object]) -> Admitted | None:
         """See ``Limits``."""
-        return next((one for one in entered if isinstance(one, Admitted)), None)
+        admitted = next((one for one in entered if isinstance(one, Admitted)), None)
+        if admitted is not None:
+            admitted.is_settled = True
+        return admitted
 
     def _latest(self) -> Directory:
         """The directory of now; what is remembered is of that one."""
@@ -140,7 +147,7 @@ class RateGate:
         counters, taken, is_above = self._counters, [], False
         for gauge in gauges:
             rate = gauge.rate
-            counter = counters.counter(gauge.name, tick)
+            counter = gauge.counter(counters, tick)
             used = counter.running if rate == "concurrent" else counter.used(tick)
             needed, limit = expected.needed(rate), gauge.limit // counter.share or 1
             if used + needed > limit and not fits(used, needed, limit):

@@ -184,9 +184,9 @@ def test_a_process_forgets_a_few_counters_at_a_time(monkeypatch: pytest.MonkeyPa
 def test_counters_of_one_admission_are_not_taken_from_each_other(make: Callable[[], Any]) -> None:
     """They are looked for before anything counts in them."""
     counters = make()
-    for round in range(3):
-        tick = TICK + 1_000 * round
-        names = [f"{number}" for number in range(2 * round, 2 * round + 5)]
+    for turn in range(3):
+        tick = TICK + 1_000 * turn
+        names = [f"{number}" for number in range(2 * turn, 2 * turn + 5)]
         for number, counter in enumerate([counters.counter(name, tick) for name in names]):
             counter.add(tick, number)
         assert [counters.counter(name, tick).used(tick) for name in names] == list(range(5))
