@@ -235,6 +235,7 @@ class Supervisor:
         expected = slot.state is State.DRAINING and code == 0
         slot.on_exit()
         self._finished.fold(slot.number)
+        self._options.state.worker_ended(slot.number)
         self._rollout.on_exit(slot, now)
         if self._stopping:
             return
@@ -245,8 +246,7 @@ class Supervisor:
             self._stop()
             return
         self._finished.count_restart()
-        delay = slot.backoff.delay(lifetime, self._options.jitter())
-        slot.start_at = now + delay
+        slot.start_at = now + (delay := slot.backoff.delay(lifetime, self._options.jitter()))
         emit = self._log.warning if expected else self._log.error
         emit(names.EVENT_WORKER, worker=slot.number, pid=pid, restart_in_s=round(delay, 3),
              message=how if expected else f"{how}; {slot.describe_exit()}")  # fmt: skip

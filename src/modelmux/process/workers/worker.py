@@ -79,8 +79,6 @@ def run_worker(options: WorkerOptions) -> int:
     """
     _avoid_system_proxies()
     log = WorkerLog(options.log, options.number)
-    if options.state.counters is not None:
-        options.state.counters.take_over(options.number)
     # The supervisor has logged the warnings, and written the keys of the configuration.
     gateway = Gateway(
         options.config, log=log, state=options.state, log_warnings=False, manages_keys=False, worker=options.number

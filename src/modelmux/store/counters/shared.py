@@ -6,7 +6,8 @@ passed by as many requests as there are other workers, at a time. Only who looks
 Names that clients make up, those of end users, take rows of the first half only.
 
 A worker that was killed leaves its cells: what it admitted still counts for its minute, but nothing of it runs any
-more. Whoever replaces it sets that to 0 (``take_over``). A restart of the gateway begins with nothing counted.
+more. The supervisor sets that to 0 when it has ended (``worker_ended``). A restart of the gateway begins with nothing
+counted.
 """
 
 from __future__ import annotations
@@ -61,8 +62,8 @@ class CounterTable:
         finally:
             fcntl.lockf(self._lock_fd, fcntl.LOCK_UN)
 
-    def take_over(self, worker: int) -> None:
-        """A process begins to serve that has this number: what another one of the number had running is over.
+    def worker_ended(self, worker: int) -> None:
+        """What it had running is over. Called before another process has its number.
 
         :param worker: from 1.
         """

@@ -62,7 +62,7 @@ def test_workers_see_what_others_count() -> None:
     assert [worker.counter("a", TICK).running for worker in workers] == [3, 3, 3]
 
 
-def test_a_new_worker_runs_nothing_and_its_minute_still_counts() -> None:
+def test_a_worker_that_ended_runs_nothing_and_its_minute_still_counts() -> None:
     table = CounterTable(2, 64)
     first, second = SharedCounters(table, 1), SharedCounters(table, 2)
     for worker in (first, second):
@@ -70,7 +70,7 @@ def test_a_new_worker_runs_nothing_and_its_minute_still_counts() -> None:
         worker.counter("a", TICK).enter()
     again = SharedCounters(table, 1)
     assert again.counter("a", TICK).running == 2, "a process that only checks a configuration ends nothing"
-    table.take_over(1)
+    table.worker_ended(1)
     assert again.counter("a", TICK).running == 1, "that of the other"
     assert again.counter("a", TICK).used(TICK) == 2
 
