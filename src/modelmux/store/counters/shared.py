@@ -47,8 +47,7 @@ class CounterTable:
         words = rows * (1 + workers * (1 + CELL))
         self._memory = mmap.mmap(-1, words * _WORD)
         self.words: Cells = memoryview(self._memory).cast("q")
-        with tempfile.TemporaryFile() as file:
-            self._lock_fd = os.dup(file.fileno())
+        self._lock_fd = _lock_file()
         weakref.finalize(self, os.close, self._lock_fd)
 
     @contextlib.contextmanager
@@ -151,6 +150,15 @@ class SharedCounters:
             [table.running(row, worker) for worker in workers],
             table.running(row, self._worker),
         )
+
+
+def _lock_file() -> int:
+    """A descriptor of a file without a name; in memory where there is such, since a container may have no folder to
+    write to."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("modelmux-counters")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 def _mark_of(name: str) -> int:

@@ -7,6 +7,7 @@ does not.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -190,3 +191,14 @@ def test_counters_of_one_admission_are_not_taken_from_each_other(make: Callable[
         for number, counter in enumerate([counters.counter(name, tick) for name in names]):
             counter.add(tick, number)
         assert [counters.counter(name, tick).used(tick) for name in names] == list(range(5))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the lock is a file")
+def test_workers_share_counters_where_no_file_can_be_created(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container whose file system is read-only."""
+    monkeypatch.setattr("tempfile.tempdir", "/proc/missing")
+    table = counter_table(2)
+    assert table is not None
+    for number in (1, 2):
+        SharedCounters(table, number).counter("a", TICK).add(TICK, 1)
+    assert SharedCounters(table, 1).counter("a", TICK).used(TICK) == 2
