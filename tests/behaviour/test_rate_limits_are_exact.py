@@ -117,3 +117,37 @@ async def test_absurd_usage_fills_a_limit_and_breaks_nothing(tokens: int, make: 
         world.clock.advance(61.0)
     assert len(world.passed) == 3, "after a minute nothing of it counts"
     await world.end()
+
+
+@pytest.mark.parametrize("limit", [Rates(rpm=1), Rates(concurrent=1, tpm=10**9)], ids=["rpm", "concurrent"])
+async def test_a_large_request_above_a_limit_is_refused_before_it_is_decoded(limit: Rates, make: Make) -> None:
+    """Decoding takes a tenth of a second and more, and others wait for it: a limit is there to prevent that."""
+    reached = asyncio.Queue[None]()
+    world = make(lambda: Forever(reached=reached))
+    await world.begin(limit, team=Rates(rpm=100))
+    large = b'{"model": "claude-sonnet-4-6", "messages": [' + b"1," * 1_000_000  # which cannot be decoded
+    assert (await request(world.app, "POST", PATH, large, world.headers["a"])).status == 400
+    first = asyncio.create_task(world.ask())
+    await asyncio.wait_for(reached.get(), 20)
+    before = world.counted("team_a\0rpm\0")
+    refused = await request(world.app, "POST", PATH, large, world.headers["a"])
+    assert refused.status == 429
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert "retry-after" in refused.headers
+    assert world.counted("team_a\0rpm\0") == before == 1
+    assert (await request(world.app, "POST", PATH, large, world.headers["b"])).status == 400
+    counted = await request(world.app, "POST", "/v1/messages/count_tokens", large, world.headers["a"])
+    assert counted.status == 400, "counting tokens is not limited"
+    first.cancel()
+    await asyncio.wait([first])
+    await world.end()
+
+
+async def test_a_large_request_counts_once(make: Make) -> None:
+    world = make()
+    await world.begin(Rates(rpm=2, concurrent=1))
+    for status in (200, 200, 429):
+        assert (await world.ask(text="word " * 400_000)).status == status
+    assert world.counted("key_a\0rpm\0") == 2
+    assert world.running("key_a\0concurrent\0") == 0
+    await world.end()

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from modelmux.accounts.access import contact_of
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budgets import Request, depends_on_request
 from modelmux.accounts.directory import Directory
-from modelmux.accounts.limits import limits_of
+from modelmux.accounts.limits import AppliedLimit, limits_of
 from modelmux.accounts.rate_limits import fits, seconds_until, tick_at
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.claude.token_estimate import BYTES_PER_TOKEN
@@ -86,6 +88,18 @@ class RateGate:
             if not entered.is_settled:  # another gate has refused it, or its client has left the queue
                 entered.give_back(self._counters, tick_at(self._clock()))
 
+    def check(self, inbound: Inbound) -> None:
+        """See ``Limits``: the limits that apply whatever is asked for, of its key, person and teams."""
+        request = _request_of(inbound.caller)
+        gauges = [
+            gauge
+            for applied in limits_of(self._latest(), request)
+            if applied.holder != "limit"
+            for gauge in _gauges_of(applied)
+            if gauge.rate not in TOKENS
+        ]
+        self._looked_at(gauges, _NOTHING, tick_at(self._clock()), inbound)
+
     def measures(self, caller: Caller) -> bool:
         """Whether tokens of a caller may be limited, so that it matters how long a prompt is."""
         directory = self._latest()
@@ -121,20 +135,14 @@ class RateGate:
     def _gauges(self, directory: Directory, inbound: Inbound, decoded: Decoded, route: Route) -> tuple[Gauge, ...]:
         """The limits that apply to a request."""
         caller = inbound.caller
-        request = Request(
-            key=caller.owner,
-            teams=tuple(caller.team.split("/")) if caller.team else (),
-            person=caller.person,
-            end_user=end_user_of(inbound.headers, self._end_user_headers, decoded.end_user) if self._depends else None,
-            model=route.card.id,
-            route=route.name,
-            tags=dict(row_tags(inbound.headers, decoded.metadata, caller.tags, str)) if self._depends else {},
-        )
-        return tuple(
-            Gauge(rate, limit, f"{applied.id}\0{rate}\0{applied.subject}", applied)
-            for applied in limits_of(directory, request)
-            for rate, limit in applied.rates.items()
-        )
+        request = replace(_request_of(caller), model=route.card.id, route=route.name)
+        if self._depends:
+            request = replace(
+                request,
+                end_user=end_user_of(inbound.headers, self._end_user_headers, decoded.end_user),
+                tags=dict(row_tags(inbound.headers, decoded.metadata, caller.tags, str)),
+            )
+        return tuple(gauge for applied in limits_of(directory, request) for gauge in _gauges_of(applied))
 
     def _admit(self, gauges: Sequence[Gauge], inbound: Inbound, decoded: Decoded, route: Route) -> Admitted:
         """:raises CallerRateLimited:"""
@@ -144,6 +152,18 @@ class RateGate:
             if gauge.rate in TOKENS:
                 expected = self._expected(inbound, decoded, route)
                 break
+        taken = self._looked_at(gauges, expected, tick, inbound)
+        for gauge, counter, _ in taken:
+            if gauge.rate == "concurrent":
+                counter.enter()
+            else:
+                counter.add(tick, expected.needed(gauge.rate))
+        return Admitted(tick, expected, taken)
+
+    def _looked_at(
+        self, gauges: Sequence[Gauge], expected: Expected, tick: int, inbound: Inbound
+    ) -> Sequence[tuple[Gauge, Counter, int]]:
+        """Limits with their counters and what counts. :raises CallerRateLimited: it does not fit in one of them."""
         counters, taken, is_above = self._counters, [], False
         for gauge in gauges:
             rate = gauge.rate
@@ -155,12 +175,7 @@ class RateGate:
             taken.append((gauge, counter, used))
         if is_above:
             raise self._refusal(taken, expected, tick, inbound)
-        for gauge, counter, _ in taken:
-            if gauge.rate == "concurrent":
-                counter.enter()
-            else:
-                counter.add(tick, expected.needed(gauge.rate))
-        return Admitted(tick, expected, taken)
+        return taken
 
     def _expected(self, inbound: Inbound, decoded: Decoded, route: Route) -> Expected:
         card = route.card
@@ -205,6 +220,18 @@ class RateGate:
 
 
 _NOTHING: Final = Expected()
+
+
+def _request_of(caller: Caller) -> Request:
+    """Whatever it asks for."""
+    teams = tuple(caller.team.split("/")) if caller.team else ()
+    return Request(key=caller.owner, teams=teams, person=caller.person)
+
+
+def _gauges_of(applied: AppliedLimit) -> list[Gauge]:
+    return [
+        Gauge(rate, limit, f"{applied.id}\0{rate}\0{applied.subject}", applied) for rate, limit in applied.rates.items()
+    ]
 
 
 def _max_tokens(decoded: Decoded) -> int:
