@@ -8,117 +8,30 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from modelmux.accounts.budgets import Selector
-from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import Edit, save_key, save_person, save_team
-from modelmux.accounts.limit_edits import save_limit
-from modelmux.accounts.rates import Limit, Rates
-from modelmux.accounts.records import Key, Person, Team
+from modelmux.accounts.edits import save_key
+from modelmux.accounts.rates import Rates
 from modelmux.dialects.registry import SURFACES, Surface
-from modelmux.errors import UpstreamBroken
-from modelmux.store.directory.base import Author
-from modelmux.store.directory.issuer import Issuer
-from modelmux.store.directory.open_directory import open_directory, read_peppers
 from properties.test_registry import REQUESTS, by_surface, path_of
-from support.asgi import Response, request
-from support.clock import NOW, Clock, use_runtime
-from support.fakes import SSE_HEADERS, FakeReply, FakeUpstream, error_reply, message_reply, text_events
-from support.gateway import PATH, ask, gateway
+from support.asgi import request
+from support.fakes import error_reply, message_reply, text_events
+from support.gateway import PATH, ask
+from support.limited import Forever, LimitedGateway, Make
 
 GENERATING = [one for one in SURFACES if one.operation == "generate"]
 
 
-class Forever(FakeReply):
-    """A reply whose end never comes. :param pieces: what comes of it. :param reached: is told."""
-
-    def __init__(self, *pieces: bytes, reached: asyncio.Queue[None]) -> None:
-        super().__init__(200, SSE_HEADERS, pieces)
-        self.reached = reached
-
-    async def _iterate(self) -> Any:
-        async for piece in super()._iterate():
-            yield piece
-        self.reached.put_nowait(None)
-        await asyncio.Event().wait()
-
-    async def read(self, limit: int) -> bytes:
-        self.reached.put_nowait(None)
-        await asyncio.Event().wait()
-        raise UpstreamBroken("never", reply_started=True)
-
-
-class World:
-    """A gateway with keys of two people of a team.
-
-    :ivar passed: the times at which the upstream was called.
-    """
-
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, reply: Callable[[], FakeReply]) -> None:
-        self.clock = Clock()
-        use_runtime(monkeypatch, clock=self.clock, now=lambda: NOW + self.clock.now - 1_000.0)
-        self.passed: list[float] = []
-        self.reply = reply
-        self.upstream = FakeUpstream([self._answer] * 5_000)
-        accounts = {"enabled": True, "store": f"sqlite:{folder / 'accounts.db'}"}
-        self.app = gateway(self.upstream, accounts=accounts)
-        config = self.app._current.config
-        self.store = open_directory(config)
-        self.issuer = Issuer(read_peppers(config), lambda: NOW)
-        self.headers: dict[str, dict[str, str]] = {}
-
-    def _answer(self, call: Any) -> FakeReply:
-        self.passed.append(self.clock.now)
-        return self.reply()
-
-    async def change(self, edit: Callable[[Directory], Edit]) -> None:
-        await self.store.change(edit, Author("test", "cli"), int(NOW * 1e6))
-        await self.app.directory.refresh()  # type: ignore[union-attr]
-
-    async def begin(
-        self, key: Rates | None = None, team: Rates | None = None, person: Rates | None = None, **limit: Any
-    ) -> None:
-        """Limits of the key ``a``, of its team and person, and one that selects."""
-        team_record = Team(id="team_a", name="data", limits=team, contact="boss@example.com")
-        await self.change(lambda d: save_team(d, team_record))
-        await self.change(lambda d: save_person(d, Person(id="usr_a", email="ann@example.com", limits=person)))
-        for name, rates in (("a", key), ("b", None)):
-            record = Key(id=f"key_{name}", name=f"laptop-{name}", team="team_a", person="usr_a", limits=rates)
-            text, secret = self.issuer.secret(record.id)
-            await self.change(lambda d, record=record, secret=secret: save_key(d, record, secret))  # type: ignore[misc]
-            self.headers[name] = {"authorization": f"Bearer {text}"}
-        if limit:
-            await self.change(lambda d: save_limit(d, Limit(id="lim_a", name="shared", **limit)))
-
-    async def ask(self, key: str = "a", **fields: Any) -> Response:
-        headers = self.headers[key] | fields.pop("headers", {})
-        return await request(self.app, "POST", PATH, ask(**fields), headers)
-
-    async def end(self) -> None:
-        await self.store.aclose()
-        await self.app.aclose()
-
-    def counted(self, name: str) -> int:
-        """What a counter has."""
-        tick = int(self.clock.now * 2)
-        return self.app._limits._counters.counter(name, tick).used(tick)
-
-    def running(self, name: str) -> int:
-        return self.app._limits._counters.counter(name, int(self.clock.now * 2)).running
-
-
 @pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., World]:
-    return lambda reply=message_reply: World(tmp_path, monkeypatch, reply)
+def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
+    return lambda reply=message_reply: LimitedGateway(tmp_path, monkeypatch, reply)
 
 
-async def test_a_run_of_ten_minutes_never_passes_the_limit_in_any_minute(make: Callable[..., World]) -> None:
+async def test_a_run_of_ten_minutes_never_passes_the_limit_in_any_minute(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=7))
     refused_while_below = 0
@@ -135,7 +48,7 @@ async def test_a_run_of_ten_minutes_never_passes_the_limit_in_any_minute(make: C
     await world.end()
 
 
-async def test_a_refusal_tells_when_there_is_room_and_is_right(make: Callable[..., World]) -> None:
+async def test_a_refusal_tells_when_there_is_room_and_is_right(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=2))
     await world.ask()
@@ -162,7 +75,7 @@ async def test_a_refusal_tells_when_there_is_room_and_is_right(make: Callable[..
 
 
 @by_surface(GENERATING)
-async def test_every_dialect_refuses_in_its_own_words(surface: Surface, make: Callable[..., World]) -> None:
+async def test_every_dialect_refuses_in_its_own_words(surface: Surface, make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=1, tpm=100_000))
     body = dict(REQUESTS[surface.dialect.name])
@@ -185,7 +98,7 @@ async def test_every_dialect_refuses_in_its_own_words(surface: Surface, make: Ca
     await world.end()
 
 
-async def test_a_key_without_limits_has_no_headers_of_them(make: Callable[..., World]) -> None:
+async def test_a_key_without_limits_has_no_headers_of_them(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=1))
     answer = await world.ask("b")
@@ -194,7 +107,9 @@ async def test_a_key_without_limits_has_no_headers_of_them(make: Callable[..., W
     await world.end()
 
 
-async def test_all_limits_of_the_chain_count_and_a_refused_request_takes_none(make: Callable[..., World]) -> None:
+async def test_all_limits_of_the_chain_count_and_a_refused_request_takes_none(
+    make: Make,
+) -> None:
     world = make()
     await world.begin(Rates(rpm=3), team=Rates(rpm=4), person=Rates(rpm=100))
     assert [(await world.ask("a")).status for _ in range(5)] == [200, 200, 200, 429, 429]
@@ -213,9 +128,7 @@ async def test_all_limits_of_the_chain_count_and_a_refused_request_takes_none(ma
         (Selector(each="end_user"), [200, 200]),
     ],
 )  # fmt: skip
-async def test_a_limit_selects_as_budgets_do(
-    selector: Selector, statuses: list[int], make: Callable[..., World]
-) -> None:
+async def test_a_limit_selects_as_budgets_do(selector: Selector, statuses: list[int], make: Make) -> None:
     """One request of each of two keys, of two end users."""
     world = make()
     await world.begin(limits=Rates(rpm=1), applies_to=selector)
@@ -229,7 +142,7 @@ async def test_a_limit_selects_as_budgets_do(
     await world.end()
 
 
-async def test_tokens_are_expected_and_then_corrected(make: Callable[..., World]) -> None:
+async def test_tokens_are_expected_and_then_corrected(make: Make) -> None:
     usage = {"input_tokens": 40, "cache_creation_input_tokens": 10, "cache_read_input_tokens": 900}
     world = make(lambda: message_reply(usage=usage | {"output_tokens": 30}))
     await world.begin(Rates(tpm=1_000, itpm=500, otpm=600))
@@ -244,7 +157,7 @@ async def test_tokens_are_expected_and_then_corrected(make: Callable[..., World]
     await world.end()
 
 
-async def test_a_reply_is_expected_to_be_as_long_as_usual(make: Callable[..., World]) -> None:
+async def test_a_reply_is_expected_to_be_as_long_as_usual(make: Make) -> None:
     world = make()
     await world.begin(Rates(otpm=2_000))
     reached = asyncio.Queue[None]()
@@ -259,7 +172,7 @@ async def test_a_reply_is_expected_to_be_as_long_as_usual(make: Callable[..., Wo
     await world.end()
 
 
-async def test_replies_without_output_do_not_end_the_counting(make: Callable[..., World]) -> None:
+async def test_replies_without_output_do_not_end_the_counting(make: Make) -> None:
     world = make(lambda: message_reply(usage={"input_tokens": 5, "output_tokens": 0}))
     await world.begin(Rates(otpm=100))
     for _ in range(3):
@@ -270,7 +183,7 @@ async def test_replies_without_output_do_not_end_the_counting(make: Callable[...
     await world.end()
 
 
-async def test_a_request_that_failed_gives_its_tokens_back(make: Callable[..., World]) -> None:
+async def test_a_request_that_failed_gives_its_tokens_back(make: Make) -> None:
     world = make(lambda: error_reply(400, {"error": {"type": "invalid_request_error", "message": "no"}}))
     await world.begin(Rates(tpm=5_000))
     assert (await world.ask()).status == 400
@@ -278,7 +191,7 @@ async def test_a_request_that_failed_gives_its_tokens_back(make: Callable[..., W
     await world.end()
 
 
-async def test_a_request_above_the_whole_limit_may_be_alone(make: Callable[..., World]) -> None:
+async def test_a_request_above_the_whole_limit_may_be_alone(make: Make) -> None:
     world = make(lambda: message_reply(usage={"input_tokens": 300, "output_tokens": 3}))
     await world.begin(Rates(itpm=100))
     assert (await world.ask(text="word " * 500)).status == 200
@@ -289,7 +202,7 @@ async def test_a_request_above_the_whole_limit_may_be_alone(make: Callable[..., 
     await world.end()
 
 
-async def test_slots_are_free_after_a_thousand_aborts(make: Callable[..., World]) -> None:
+async def test_slots_are_free_after_a_thousand_aborts(make: Make) -> None:
     """Clients leave before the first byte, and in the middle of a stream."""
     numbers, reached = itertools.count(), asyncio.Queue[None]()
 
@@ -323,7 +236,7 @@ async def test_slots_are_free_after_a_thousand_aborts(make: Callable[..., World]
     await world.end()
 
 
-async def test_a_key_at_its_limit_delays_no_other(make: Callable[..., World]) -> None:
+async def test_a_key_at_its_limit_delays_no_other(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=1))
     await world.ask("a")
@@ -335,7 +248,7 @@ async def test_a_key_at_its_limit_delays_no_other(make: Callable[..., World]) ->
     await world.end()
 
 
-async def test_a_limit_that_changes_applies_to_what_counts_already(make: Callable[..., World]) -> None:
+async def test_a_limit_that_changes_applies_to_what_counts_already(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=5))
     for _ in range(3):

@@ -21,6 +21,7 @@ class AppliedLimit(Struct, frozen=True):
 
     :param id: of the holder. :param name: that people know it by.
     :param subject: of a limit for each person, key or end user: whose it is; else empty.
+    :param is_claim: the subject is what a client says.
     """
 
     holder: Holder
@@ -28,6 +29,7 @@ class AppliedLimit(Struct, frozen=True):
     name: str
     subject: str
     rates: Rates
+    is_claim: bool = False
 
 
 class LimitUse(Struct, frozen=True):
@@ -69,5 +71,6 @@ def limits_of(
     for limit in directory.limits.values():
         subject = subject_of(select(limit.applies_to), request) if limit.status == "active" else None
         if subject is not None:
-            applied.append(AppliedLimit("limit", limit.id, limit.name, subject, limit.limits))
+            is_claim = limit.applies_to.each == "end_user"
+            applied.append(AppliedLimit("limit", limit.id, limit.name, subject, limit.limits, is_claim))
     return applied

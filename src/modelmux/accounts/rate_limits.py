@@ -24,7 +24,8 @@ RING: Final = 128
 #: Integers of a cell.
 CELL: Final = 2 + RING
 _TOTAL: Final = 0
-_LAST: Final = 1
+#: Of a cell, the index of the last tick in which something was added.
+LAST: Final = 1
 _RING: Final = 2
 _MASK: Final = RING - 1
 
@@ -56,11 +57,11 @@ def used(cells: Cells, starts: Sequence[int], tick: int) -> int:
 
 def add(cells: Cells, start: int, tick: int, amount: int) -> None:
     """Count an amount from now on. Only the writer of the cell may call this."""
-    total, last = cells[start], cells[start + _LAST]
+    total, last = cells[start], cells[start + LAST]
     if tick > last:
         for each in range(max(last + 1, tick - RING + 1), tick + 1):
             cells[start + _RING + (each & _MASK)] = total
-        cells[start + _LAST] = tick
+        cells[start + LAST] = tick
     cells[start + _TOTAL] = total + amount
 
 
@@ -75,7 +76,7 @@ def correct(cells: Cells, start: int, added: int, tick: int, more: int) -> None:
     if more > 0:
         add(cells, start, tick, more)
     elif more < 0 and added >= tick - MINUTE:
-        for each in range(added + 1, cells[start + _LAST] + 1):  # first these: meanwhile, too much counts
+        for each in range(added + 1, cells[start + LAST] + 1):  # first these: meanwhile, too much counts
             cells[start + _RING + (each & _MASK)] += more
         cells[start + _TOTAL] += more
 
@@ -85,7 +86,7 @@ def ticks_until(cells: Cells, starts: Sequence[int], tick: int, room: int) -> in
 
     :param room: at least 0.
     """
-    low, high = 0, MINUTE + 1 + max(max(cells[start + _LAST] for start in starts) - tick, 0)
+    low, high = 0, MINUTE + 1 + max(max(cells[start + LAST] for start in starts) - tick, 0)
     while low < high:
         middle = (low + high) // 2
         if used(cells, starts, tick + middle) <= room:
@@ -102,7 +103,7 @@ def seconds_until(ticks: int, now: float) -> float:
 
 def is_idle(cells: Cells, starts: Sequence[int], tick: int) -> bool:
     """Whether nothing counts any more, and nothing is left to correct."""
-    return all(cells[start + _LAST] < tick - RING for start in starts)
+    return all(cells[start + LAST] < tick - RING for start in starts)
 
 
 def fits(used: int, needed: int, limit: int) -> bool:

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from modelmux.dialects.base import Dialect, Inbound
+from modelmux.dialects.base import Decoded, Dialect, Inbound
 from modelmux.gateway.attempts import Attempts
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.conversation import conversation_of
 from modelmux.gateway.downloads import embed_files
 from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.large_requests import LARGE
 from modelmux.gateway.relay import relay_stream, send_message
 from modelmux.gateway.services import Services
 from modelmux.gateway.stored_responses import load_history
@@ -22,7 +23,7 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     :raises GatewayError: it failed before anything was sent; the caller sends the error.
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
-        decoded = await load_history(exchange, await exchange.decode(await client.body()))
+        decoded = await load_history(exchange, await _decode(exchange))
         route = exchange.resolve(decoded)
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route) as entered:
             if services.limits is not None:
@@ -36,3 +37,14 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
                 await relay_stream(exchange, attempts)
             else:
                 await send_message(exchange, await attempts.message())
+
+
+async def _decode(exchange: Exchange) -> Decoded:
+    """The request.
+
+    :raises InvalidRequest: :raises CallerRateLimited: it is large, and its key has no requests left.
+    """
+    body, limits = await exchange.client.body(), exchange.services.limits
+    if limits is not None and len(body) >= LARGE:
+        limits.check(exchange.inbound)
+    return await exchange.decode(body)

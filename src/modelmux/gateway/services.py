@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from modelmux.dialects.base import Caller, DialectOptions, RateLimit
+from modelmux.dialects.base import Caller, DialectOptions, Inbound, RateLimit
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
@@ -62,6 +62,13 @@ class Limits(Protocol):
 
     def measures(self, caller: Caller) -> bool:
         """Whether it matters how long the prompts of a caller are."""
+        ...
+
+    def check(self, inbound: Inbound) -> None:
+        """Before a large request is decoded, which takes long. Nothing is counted.
+
+        :raises CallerRateLimited: its key has no requests left, whatever it asks for.
+        """
         ...
 
     def admitted(self, entered: Sequence[object]) -> Admitted | None:

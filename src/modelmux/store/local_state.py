@@ -57,6 +57,11 @@ class LocalState:
         needs_directory = config.server.state_dir or config.responses.store == "sqlite" or config.accounts.enabled
         return cls.of_service(config, environment) if needs_directory else cls(None)
 
+    def worker_ended(self, worker: int) -> None:
+        """What it had running is over. :param worker: from 1; no other process has its number yet."""
+        if self.counters is not None:
+            self.counters.worker_ended(worker)
+
     def seal_key(self) -> bytes:
         """The key that this gateway made, now or at an earlier start. Where it cannot be kept, it is in memory and
         ``warnings`` say so."""

@@ -49,6 +49,17 @@ def test_all_limits_of_the_chain_apply() -> None:
     assert limits_of(DIRECTORY, REQUEST)[1].name == "ann@example.com"
 
 
+def test_of_a_limit_for_each_end_user_clients_make_up_the_subjects() -> None:
+    limits = (
+        Limit(id=f"lim_{each}", name=each, limits=R, applies_to=Selector(each=each)) for each in ("key", "end_user")
+    )
+    directory = Directory().updated(Changes(version=1, limits=tuple(limits)))
+    applied = limits_of(directory, replace(REQUEST, end_user="ann"))
+    assert [(one.name, one.subject, one.is_claim) for one in applied] == [
+        ("key", "key_a", False), ("end_user", "ann", True),
+    ]  # fmt: skip
+
+
 def test_nothing_limits_a_key_without_limits() -> None:
     assert limits_of(DIRECTORY, Request(key="key_b", model="claude-haiku-4-5")) == []
     assert limits_of(DIRECTORY, Request(key="static_1", teams=("team_gone",), model="claude-haiku-4-5")) == []

@@ -14,6 +14,7 @@ import pytest
 
 from modelmux.config import Config
 from modelmux.store import files
+from modelmux.store.counters.shared import SharedCounters
 from modelmux.store.files import create_once, state_directory, tighten
 from modelmux.store.local_state import KEY_FILE, LocalState
 
@@ -200,3 +201,15 @@ def test_what_root_creates_belongs_to_the_owner_of_its_directory(
             create_once(tmp_path / "a" / "b" / "seal.key", lambda path: None)
         assert given == expected
         shutil.rmtree(tmp_path / "a")
+
+
+def test_what_a_worker_had_running_is_over_when_it_ends(tmp_path: Path) -> None:
+    """Not when it is replaced, which takes up to a minute where workers end again and again."""
+    settings = {"accounts": {"enabled": True}, "server": {"workers": 2, "state_dir": str(tmp_path)}}
+    state = LocalState.of_service(config(**settings), {})
+    assert state.counters is not None
+    for worker in (1, 2):
+        SharedCounters(state.counters, worker).counter("a", 1_000).enter()
+    state.worker_ended(2)
+    assert SharedCounters(state.counters, 1).counter("a", 1_000).running == 1
+    LocalState(None).worker_ended(1)

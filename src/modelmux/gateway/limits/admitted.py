@@ -11,7 +11,7 @@ from modelmux.accounts.limits import AppliedLimit
 from modelmux.accounts.rate_limits import MINUTE, TICKS_PER_SECOND
 from modelmux.accounts.rates import Rate
 from modelmux.dialects.base import RateLimit
-from modelmux.store.counters.base import Counter
+from modelmux.store.counters.base import Counter, Counters
 
 TOKENS: Final[frozenset[Rate]] = frozenset({"tpm", "itpm", "otpm"})
 #: Rate -> what headers call it.
@@ -27,6 +27,10 @@ class Gauge(Struct, frozen=True):
     limit: int
     name: str
     applied: AppliedLimit
+
+    def counter(self, counters: Counters, tick: int) -> Counter:
+        """What counts towards it now. A counter in which nothing counts any more may be of another limit later."""
+        return counters.counter(self.name, tick, is_claim=self.applied.is_claim)
 
 
 class Expected(Struct, frozen=True):
@@ -45,11 +49,13 @@ class Admitted(Struct):
     """
     :param tick: of the admission.
     :param taken: each limit with its counter and what counted before the request.
+    :param is_settled: it has passed all gates: what it has used is known with its row.
     """
 
     tick: int
     expected: Expected
     taken: Sequence[tuple[Gauge, Counter, int]]
+    is_settled: bool = False
 
     @property
     def counts_tokens(self) -> bool:
@@ -62,12 +68,19 @@ class Admitted(Struct):
             if gauge.rate == "concurrent":
                 counter.enter(-1)
 
-    def correct(self, actual: Expected, tick: int) -> None:
+    def give_back(self, counters: Counters, tick: int) -> None:
+        """It was not admitted in the end: it counts nowhere."""
+        for gauge, _, _ in self.taken:
+            if gauge.rate != "concurrent":
+                gauge.counter(counters, tick).correct(self.tick, tick, -self.expected.needed(gauge.rate))
+
+    def correct(self, counters: Counters, actual: Expected, tick: int) -> None:
         """Count what it has used in place of what was expected."""
-        for gauge, counter, _ in self.taken:
+        for gauge, _, _ in self.taken:
             rate = gauge.rate
             if rate in TOKENS:
-                counter.correct(self.tick, tick, actual.needed(rate) - self.expected.needed(rate))
+                more = actual.needed(rate) - self.expected.needed(rate)
+                gauge.counter(counters, tick).correct(self.tick, tick, more)
 
     def limits(self, clock: float, now: float) -> list[RateLimit]:
         """For headers: of several limits of the same, the one that has the least left.

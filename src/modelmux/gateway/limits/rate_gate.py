@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from modelmux.accounts.access import contact_of
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budgets import Request, depends_on_request
@@ -57,8 +59,8 @@ class RateGate:
         self._now = runtime.now
         self._end_user_headers = end_user_headers
         self._directory: Directory | None = None
-        self._known: dict[tuple[str, str, str], tuple[Gauge, ...]] = {}
-        self._measures: dict[str, bool] = {}
+        self._known: dict[tuple[str, str, str | None, str, str], tuple[Gauge, ...]] = {}
+        self._measures: dict[tuple[str, str, str | None], bool] = {}
         self._depends = False
 
     async def enter(self, inbound: Inbound, decoded: Decoded, route: Route) -> Admitted | None:
@@ -70,7 +72,8 @@ class RateGate:
         if self._depends:
             gauges = self._gauges(directory, inbound, decoded, route)
         else:
-            known = (inbound.caller.owner, route.card.id, route.name)
+            caller = inbound.caller  # as it was when the request began: its key may have another team by now
+            known = (caller.owner, caller.team, caller.person, route.card.id, route.name)
             cached = self._known.get(known)
             if cached is None:
                 if len(self._known) >= _MANY:
@@ -83,20 +86,38 @@ class RateGate:
         del inbound
         if entered is not None:
             entered.leave()
+            if not entered.is_settled:  # another gate has refused it, or its client has left the queue
+                entered.give_back(self._counters, tick_at(self._clock()))
+
+    def check(self, inbound: Inbound) -> None:
+        """See ``Limits``: the limits that apply whatever is asked for, of its key, person and teams."""
+        request = _request_of(inbound.caller)
+        gauges = [
+            gauge
+            for applied in limits_of(self._latest(), request)
+            if applied.holder != "limit"
+            for gauge in _gauges_of(applied)
+            if gauge.rate not in TOKENS
+        ]
+        self._looked_at(gauges, _NOTHING, tick_at(self._clock()), inbound)
 
     def measures(self, caller: Caller) -> bool:
         """Whether tokens of a caller may be limited, so that it matters how long a prompt is."""
         directory = self._latest()
-        measures = self._measures.get(caller.owner)
+        known = (caller.owner, caller.team, caller.person)
+        measures = self._measures.get(known)
         if measures is None:
             if len(self._measures) >= _MANY:
                 self._measures.clear()
-            measures = self._measures[caller.owner] = _has_token_limits(directory, caller)
+            measures = self._measures[known] = _has_token_limits(directory, caller)
         return measures
 
     def admitted(self, entered: Sequence[object]) -> Admitted | None:
         """See ``Limits``."""
-        return next((one for one in entered if isinstance(one, Admitted)), None)
+        admitted = next((one for one in entered if isinstance(one, Admitted)), None)
+        if admitted is not None:
+            admitted.is_settled = True
+        return admitted
 
     def uses(self, key: Key) -> list[LimitUse]:
         """What counts towards the limits of a key now, for its holder. Nothing is counted by this."""
@@ -125,20 +146,14 @@ class RateGate:
     def _gauges(self, directory: Directory, inbound: Inbound, decoded: Decoded, route: Route) -> tuple[Gauge, ...]:
         """The limits that apply to a request."""
         caller = inbound.caller
-        request = Request(
-            key=caller.owner,
-            teams=tuple(caller.team.split("/")) if caller.team else (),
-            person=caller.person,
-            end_user=end_user_of(inbound.headers, self._end_user_headers, decoded.end_user) if self._depends else None,
-            model=route.card.id,
-            route=route.name,
-            tags=dict(row_tags(inbound.headers, decoded.metadata, caller.tags, str)) if self._depends else {},
-        )
-        return tuple(
-            Gauge(rate, limit, name_of(applied, rate), applied)
-            for applied in limits_of(directory, request)
-            for rate, limit in applied.rates.items()
-        )
+        request = replace(_request_of(caller), model=route.card.id, route=route.name)
+        if self._depends:
+            request = replace(
+                request,
+                end_user=end_user_of(inbound.headers, self._end_user_headers, decoded.end_user),
+                tags=dict(row_tags(inbound.headers, decoded.metadata, caller.tags, str)),
+            )
+        return tuple(gauge for applied in limits_of(directory, request) for gauge in _gauges_of(applied))
 
     def _admit(self, gauges: Sequence[Gauge], inbound: Inbound, decoded: Decoded, route: Route) -> Admitted:
         """:raises CallerRateLimited:"""
@@ -148,10 +163,22 @@ class RateGate:
             if gauge.rate in TOKENS:
                 expected = self._expected(inbound, decoded, route)
                 break
+        taken = self._looked_at(gauges, expected, tick, inbound)
+        for gauge, counter, _ in taken:
+            if gauge.rate == "concurrent":
+                counter.enter()
+            else:
+                counter.add(tick, expected.needed(gauge.rate))
+        return Admitted(tick, expected, taken)
+
+    def _looked_at(
+        self, gauges: Sequence[Gauge], expected: Expected, tick: int, inbound: Inbound
+    ) -> Sequence[tuple[Gauge, Counter, int]]:
+        """Limits with their counters and what counts. :raises CallerRateLimited: it does not fit in one of them."""
         counters, taken, is_above = self._counters, [], False
         for gauge in gauges:
             rate = gauge.rate
-            counter = counters.counter(gauge.name, tick)
+            counter = gauge.counter(counters, tick)
             used = counter.running if rate == "concurrent" else counter.used(tick)
             needed, limit = expected.needed(rate), gauge.limit // counter.share or 1
             if used + needed > limit and not fits(used, needed, limit):
@@ -159,12 +186,7 @@ class RateGate:
             taken.append((gauge, counter, used))
         if is_above:
             raise self._refusal(taken, expected, tick, inbound)
-        for gauge, counter, _ in taken:
-            if gauge.rate == "concurrent":
-                counter.enter()
-            else:
-                counter.add(tick, expected.needed(gauge.rate))
-        return Admitted(tick, expected, taken)
+        return taken
 
     def _expected(self, inbound: Inbound, decoded: Decoded, route: Route) -> Expected:
         card = route.card
@@ -214,6 +236,16 @@ _NOTHING: Final = Expected()
 def name_of(applied: AppliedLimit, rate: Rate) -> str:
     """Of the counter of a limit."""
     return f"{applied.id}\0{rate}\0{applied.subject}"
+
+
+def _request_of(caller: Caller) -> Request:
+    """Whatever it asks for."""
+    teams = tuple(caller.team.split("/")) if caller.team else ()
+    return Request(key=caller.owner, teams=teams, person=caller.person)
+
+
+def _gauges_of(applied: AppliedLimit) -> list[Gauge]:
+    return [Gauge(rate, limit, name_of(applied, rate), applied) for rate, limit in applied.rates.items()]
 
 
 def _max_tokens(decoded: Decoded) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modelmux.accounts.rate_limits import tick_at
+from modelmux.accounts.rates import MAX_RATE
 from modelmux.config.accounts_check import header_names
 from modelmux.config.schema import Config
 from modelmux.errors import GatewayError
@@ -37,7 +38,7 @@ class RateLimits:
         self._runtime = runtime
         self._outputs = UsualOutput()
         self._counters: Counters = MemoryCounters(workers) if table is None else SharedCounters(table, worker)
-        self.observers = () if feed is None else (UsageObserver(self._outputs, runtime),)
+        self.observers = () if feed is None else (UsageObserver(self._counters, self._outputs, runtime),)
 
     def gates(self, config: Config) -> tuple[RateGate | None, tuple[RateGate, ...]]:
         """The admission step of a configuration, and the same as gates; none without accounts."""
@@ -52,7 +53,8 @@ class RateLimits:
 class UsageObserver:
     """An ``ExchangeObserver``."""
 
-    def __init__(self, outputs: UsualOutput, runtime: Runtime) -> None:
+    def __init__(self, counters: Counters, outputs: UsualOutput, runtime: Runtime) -> None:
+        self._counters = counters
         self._outputs = outputs
         self._clock = runtime.clock
 
@@ -75,7 +77,7 @@ class UsageObserver:
         actual = used_by(record.attempts, admitted.expected)
         if any(attempt.is_complete for attempt in record.attempts):
             self._outputs.add(record.caller.owner, actual.output)
-        admitted.correct(actual, tick_at(self._clock()))
+        admitted.correct(self._counters, actual, tick_at(self._clock()))
 
 
 def used_by(attempts: Sequence[AttemptRecord], expected: Expected) -> Expected:
@@ -87,8 +89,13 @@ def used_by(attempts: Sequence[AttemptRecord], expected: Expected) -> Expected:
     for attempt in attempts:
         usage = attempt.usage
         if usage is not None:
-            prompt += max(usage.input_tokens or 0, 0) + max(usage.cache_creation_input_tokens or 0, 0)
-            output += max(usage.output_tokens or 0, -(-attempt.characters // _CHARACTERS))
+            prompt += _tokens(usage.input_tokens) + _tokens(usage.cache_creation_input_tokens)
+            output += max(_tokens(usage.output_tokens), -(-attempt.characters // _CHARACTERS))
         elif attempt.may_be_billed:
             prompt += expected.input
     return Expected(prompt, output)
+
+
+def _tokens(reported: int | None) -> int:
+    """No more than fills any limit, so that sums stay within 64 bits whatever an upstream reports."""
+    return min(max(reported or 0, 0), MAX_RATE)

@@ -197,6 +197,7 @@ class Supervisor:
         slot.on_exit()
         if slot.number != ADMIN:
             self._finished.fold(slot.number)
+            self._options.state.worker_ended(slot.number)
         self._rollout.on_exit(slot, now)
         if self._stopping:
             return
@@ -208,8 +209,7 @@ class Supervisor:
             return
         if slot.number != ADMIN:
             self._finished.count_restart()
-        delay = slot.backoff.delay(lifetime, self._options.jitter())
-        slot.start_at = now + delay
+        slot.start_at = now + (delay := slot.backoff.delay(lifetime, self._options.jitter()))
         emit = self._log.warning if expected else self._log.error
         emit(names.EVENT_WORKER, worker=slot.name, pid=pid, restart_in_s=round(delay, 3),
              message=how if expected else f"{how}; {slot.describe_exit()}")  # fmt: skip

@@ -52,8 +52,6 @@ def run_worker(options: WorkerOptions) -> int:
     _avoid_system_proxies()
     common = options.common
     log = ChildLog(common.log, common.number)
-    if options.state.counters is not None:
-        options.state.counters.take_over(common.number)
     # The supervisor has logged the warnings, and written the keys of the configuration.
     gateway = Gateway(
         common.config, log=log, state=options.state, log_warnings=False, manages_keys=False, worker=common.number

@@ -46,9 +46,10 @@ class Counter(Protocol):
 class Counters(Protocol):
     """All counters of a process."""
 
-    def counter(self, name: str, tick: int) -> Counter:
+    def counter(self, name: str, tick: int, *, is_claim: bool = False) -> Counter:
         """The counter with a name, which is the same in every process.
 
         :param tick: of now: counters in which nothing counts any more may be forgotten.
+        :param is_claim: clients make up such names, as many as they like: they take nothing away from others.
         """
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from modelmux.accounts.rate_limits import Cells, add, correct, is_idle, ticks_until, used
+from modelmux.accounts.rate_limits import LAST, MINUTE, Cells, add, correct, is_idle, ticks_until, used
 
 
 class CellCounter:
@@ -53,6 +53,11 @@ class CellCounter:
 
     def enter(self, number: int = 1) -> None:
         self._cells[self._own_running] += number
+
+    def hold(self, tick: int) -> None:
+        """Be not idle for half a minute, because something is about to be counted."""
+        if self._cells[self._start + LAST] < tick - MINUTE // 2:
+            add(self._cells, self._start, tick, 0)
 
     def is_idle(self, tick: int) -> bool:
         """Whether it may be forgotten."""
