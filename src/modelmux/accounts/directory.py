@@ -164,7 +164,7 @@ class Directory:
 
 def _merged(before: Mapping[K, V], changed: Iterable[tuple[K, V]]) -> Mapping[K, V]:
     new = dict(changed)
-    return {**before, **new} if new else before
+    return {**before, **new} if before and new else new or before  # at a start there is one copy, and not two
 
 
 def _by_owner(budgets: Iterable[Budget]) -> Mapping[str, Sequence[Budget]]:
