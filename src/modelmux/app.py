@@ -311,7 +311,7 @@ class Gateway:
             strict=config.server.strict,
             is_metered=self.metering.writer is not None,
             budgets=meters.budgets,
-            tracer=self._tracing.tracer(config, redact),
+            tracer=self._tracing.tracer(config, redact, self.directory),
             note_call=meters.note_call,
             limits=limits,
             own_keys=self.metering.own_keys(config, self.directory, limits),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -100,3 +101,22 @@ async def _until_spent(admin: Admin, path: str, spent: str) -> None:
         admin.time += 100_000  # for the limit of calls
         await asyncio.sleep(0.01)
     raise AssertionError(window)
+
+
+async def test_a_price_that_is_added_is_what_requests_cost_and_what_budgets_hold(both: Both) -> None:
+    """Of the day of the request; what was charged before stays as it was."""
+    made = await both.admin.ok("POST", "/keys", {"name": "laptop"})
+    await both.admin.ok("POST", "/budgets", {"applies_to": {"key": "laptop"}, "limit": "50", "window": "lifetime"})
+    assert (await both.ask(made["secret"])).status == 200
+    assert both.gateway.metering.writer is not None
+    await both.gateway.metering.writer.exchange()  # its row is made with the prices of before
+    today = datetime.fromtimestamp(NOW, UTC).date().isoformat()
+    form = {"model": MODEL, "valid_from": today, "input": "1000", "output": "1000"}
+    await both.admin.ok("POST", "/prices", form)
+    assert (await both.ask(made["secret"])).status == 200
+    await both.gateway.aclose()
+    rows = (await both.admin.ok("GET", "/requests"))["data"]
+    assert sorted(row["cost"]["amount"] for row in rows) == ["0.000066", "0.01"]
+    (budget,) = (await both.admin.ok("GET", f"/keys/{made['id']}"))["budgets"]
+    assert budget["spent"] == "0.010066"
+    await both.admin.ok("POST", "/prices", form | {"model": "claude-opus-4-6", "input": "999999"})

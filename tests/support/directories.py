@@ -19,7 +19,7 @@ NOW = 1_795_953_600_000_000
 def applied(directory: Directory, edit: Edit) -> Directory:
     fields: dict[str, Any] = {
         name: getattr(edit, name)
-        for name in ("teams", "people", "memberships", "keys", "secrets", "budgets", "adjustments")
+        for name in ("teams", "people", "memberships", "keys", "secrets", "budgets", "adjustments", "limits", "prices")
     }
     return directory.updated(Changes(version=directory.version + 1, **fields))
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.rates import Limit
-from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team, TeamRole
+from modelmux.accounts.records import MAX_DEPTH, Key, Membership, OwnPrice, Person, Secret, Team, TeamRole
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -36,6 +36,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     budgets: Sequence[Budget] = ()
     adjustments: Sequence[Adjustment] = ()
     limits: Sequence[Limit] = ()
+    prices: Sequence[OwnPrice] = ()
 
 
 class Directory:
@@ -54,6 +55,7 @@ class Directory:
         "keys",
         "limits",
         "people",
+        "prices",
         "stamp",
         "teams",
         "version",
@@ -68,6 +70,7 @@ class Directory:
         self.budgets: Mapping[str, Budget] = {}
         self._budgets_of: Mapping[str, Sequence[Budget]] = {}  # by the key, person or team of their selectors
         self.limits: Mapping[str, Limit] = {}
+        self.prices: Mapping[str, OwnPrice] = {}
         self._adjustments: Mapping[str, Mapping[str, Sequence[Adjustment]]] = {}  # by budget and subject
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
@@ -84,6 +87,7 @@ class Directory:
         after.budgets = _merged(self.budgets, ((budget.id, budget) for budget in changes.budgets))
         after._budgets_of = self._budgets_of if after.budgets is self.budgets else _by_owner(after.budgets.values())
         after.limits = _merged(self.limits, ((limit.id, limit) for limit in changes.limits))
+        after.prices = _merged(self.prices, ((price.id, price) for price in changes.prices))
         after._adjustments = _with_adjustments(self._adjustments, changes.adjustments)
         return after
 
@@ -95,7 +99,7 @@ class Directory:
         """The record that another one would replace.
 
         :param kind: that of ``like``: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget``,
-            ``adjustment`` or ``limit``.
+            ``adjustment``, ``limit`` or ``price``.
         """
         match kind:
             case "team":
@@ -110,6 +114,8 @@ class Directory:
                 return self.budgets.get(like.id)
             case "limit":
                 return self.limits.get(like.id)
+            case "price":
+                return self.prices.get(like.id)
             case "adjustment":
                 known = self.adjustments_of(like.budget, like.subject)
                 return next((one for one in known if one.id == like.id), None)

@@ -18,7 +18,7 @@ from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.rates import Limit
-from modelmux.accounts.records import MAX_DEPTH, Key, Membership, Person, Secret, Team, TeamRole
+from modelmux.accounts.records import MAX_DEPTH, Key, Membership, OwnPrice, Person, Secret, Team, TeamRole
 
 R = TypeVar("R", Team, Person, Key, Budget, Limit)
 #: Field -> the check that its values pass.
@@ -49,12 +49,13 @@ class Edit(Struct, frozen=True, kw_only=True):
     budgets: Sequence[Budget] = ()
     adjustments: Sequence[Adjustment] = ()
     limits: Sequence[Limit] = ()
+    prices: Sequence[OwnPrice] = ()
 
     @property
     def is_empty(self) -> bool:
         return not (
             self.teams or self.people or self.memberships or self.keys or self.secrets or self.budgets
-            or self.adjustments or self.limits
+            or self.adjustments or self.limits or self.prices
         )  # fmt: skip
 
 

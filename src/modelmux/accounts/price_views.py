@@ -8,8 +8,6 @@ from msgspec import Struct
 
 from modelmux.catalog.prices import Price, PriceList, Rates, decimal, usd
 
-_SOURCE_OF_OPERATOR = "accounts.prices"
-
 
 class RatesView(Struct, frozen=True, kw_only=True):
     """USD per million tokens; ``web_search`` per search."""
@@ -33,7 +31,7 @@ class PriceView(Struct, frozen=True, kw_only=True):
     """A version of the prices of a model.
 
     :param valid_from: null for the first one, which applies to all days before, too. :param valid_until: not included.
-    :param own: it is the operator's, from ``[accounts.prices]``.
+    :param own: it is the operator's.
     :param regional_multiplier: anywhere but on ``global``.
     """
 
@@ -76,7 +74,7 @@ def _view(price: Price, until: date | None) -> PriceView:
         regional_multiplier=decimal(price.regional_multiplier),
         batch_multiplier=decimal(price.batch_multiplier),
         fast_multiplier=None if price.fast_multiplier is None else decimal(price.fast_multiplier),
-        own=price.source == _SOURCE_OF_OPERATOR,
+        own=price.checked_on is None,
         source=price.source,
         checked_on=None if price.checked_on is None else price.checked_on.isoformat(),
     )

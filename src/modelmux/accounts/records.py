@@ -6,6 +6,7 @@ refers to all of it.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -118,3 +119,31 @@ class Secret(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     hint: str = ""
     created: int = 0
     valid_until: int | None = None
+
+
+class OwnPrice(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
+    """Prices of a model from a day on, which an operator has added: decimals in USD per million tokens.
+
+    :param model: its Vertex id.
+    :param output, cache_write, cache_write_1h, cache_read: None for the usual multiple of ``input``.
+    :param web_search: of 1,000 searches. :param regional_multiplier: anywhere but on ``global``.
+    :param has_fast_mode: the model is served in fast mode, at the same prices.
+    :param created: microseconds in UTC.
+    """
+
+    model: str
+    valid_from: date
+    input: str
+    output: str | None = None
+    cache_write: str | None = None
+    cache_write_1h: str | None = None
+    cache_read: str | None = None
+    web_search: str = "10"
+    regional_multiplier: str = "1"
+    has_fast_mode: bool = False
+    created: int = 0
+    created_by: str = ""
+
+    @property
+    def id(self) -> str:
+        return f"{self.model}/{self.valid_from.isoformat()}"

@@ -163,6 +163,12 @@ class PriceList:
         models = {price.model for price in own}
         return PriceList([*(price for price in self.prices if price.model not in models), *own], self.default)
 
+    def with_versions(self, prices: Iterable[Price]) -> PriceList:
+        """A new list in which each of these applies from its first day on, in place of what else begins on that day."""
+        added = {(price.model, price.from_date): price for price in prices}
+        others = [price for price in self.prices if (price.model, price.from_date) not in added]
+        return PriceList([*others, *added.values()], self.default)
+
     def with_default(self, model: str) -> PriceList:
         """A new list in which models without a price have those of this one."""
         return PriceList(self.prices, model)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 from collections.abc import Callable, Mapping
 
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.own_prices import CurrentPrices
 from modelmux.config import Config
 from modelmux.config.errors import ConfigError
 from modelmux.dialects.registry import SURFACES
 from modelmux.gateway.metering.entry_of import cost_of_attempts
 from modelmux.gateway.metering.metering import static_keys
 from modelmux.runtime import Runtime
+from modelmux.store.directory.feed import Feed
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.tracing.exporter import Exporter
 from modelmux.telemetry.tracing.settings import read_trace_settings
@@ -33,17 +35,18 @@ class Tracing:
         self._exporter = None if self._settings is None else Exporter(self._settings.exporter)
         metrics.read_span_drops = lambda: self.dropped
 
-    def tracer(self, config: Config, redact: Callable[[str], str]) -> Tracer | None:
-        """That of a configuration; None if nothing is traced."""
+    def tracer(self, config: Config, redact: Callable[[str], str], feed: Feed | None = None) -> Tracer | None:
+        """That of a configuration; None if nothing is traced. :param feed: of prices."""
         if self._settings is None or self._exporter is None:
             return None
+        prices = CurrentPrices(config.build_prices(), (lambda: feed.current) if feed is not None else Directory)
         return Tracer(
             self._settings.sampler,
             self._exporter,
             self._runtime,
             paths=_PATHS,
             keys=static_keys(config),
-            cost_of=functools.partial(cost_of_attempts, prices=config.build_prices()),
+            cost_of=lambda attempts, at: cost_of_attempts(attempts, at, prices()),
             redact=redact,
         )
 

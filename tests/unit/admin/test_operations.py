@@ -28,7 +28,7 @@ def path_of(operation: Operation) -> str:
 
 def minimal_body(operation: Operation) -> dict[str, Any]:
     """The fields that a body has to have."""
-    values: dict[str, Any] = {"limits": {"rpm": 1}, "person": "usr_own"}
+    values: dict[str, Any] = {"limits": {"rpm": 1}, "person": "usr_own", "valid_from": "2027-01-01"}
     fields = msgspec.structs.fields(operation.body) if operation.body else ()
     return {one.encode_name: values.get(one.encode_name, "1") for one in fields if one.required}
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from modelmux.accounts.leases import Ask
 from modelmux.accounts.slices import WindowKey
@@ -65,3 +68,38 @@ async def test_prices_are_those_of_the_catalog_and_the_operators_own(tmp_path: P
     assert (one["regional_multiplier"], one["valid_from"], one["source"]) == ("1.1", None, "accounts.prices")
     assert json.dumps(pages).count('"own": true') == 1
     await admin.aclose()
+
+
+async def test_prices_are_added_from_a_day_on_and_never_changed(admin: Admin) -> None:
+    form = {"model": "claude-sonnet-4-6", "valid_from": "2027-01-01", "input": "2", "cache_read": "0.15"}
+    added = await admin.ok("POST", "/prices", form)
+    assert (added["id"], added["own"], added["valid_until"]) == ("claude-sonnet-4-6/2027-01-01", True, None)
+    assert [added["rates"][name] for name in ("input", "output", "cache_read")] == ["2", "10", "0.15"]
+    before, after = (await admin.ok("GET", "/prices", query="model=claude-sonnet-4-6"))["data"]
+    if before["valid_from"] is not None:
+        before, after = after, before
+    assert (before["valid_until"], after) == ("2027-01-01", added)
+    error = await admin.refused(409, "POST", "/prices", form | {"input": "3"})
+    assert (error["code"], error["param"]) == ("taken", "valid_from")
+    again = await admin.ok("POST", "/prices", form | {"valid_from": "2027-02-01"}, idempotency_key="a")
+    assert await admin.ok("POST", "/prices", form | {"valid_from": "2027-02-01"}, idempotency_key="a") == again
+    rows = [row for row in await admin.store.audit() if row.action == "price.add"]
+    assert [row.subject for row in rows] == [again["id"], added["id"]]
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"valid_from": "2027-02-30"}, "valid_from"),
+        ({"valid_from": "1.2.2027"}, "valid_from"),
+        ({"input": "-2"}, "input"),
+        ({"input": 2.5}, "input"),
+        ({"output": "1e2"}, "output"),
+        ({"regional_multiplier": "a lot"}, "regional_multiplier"),
+        ({"model": "a b"}, "model"),
+    ],
+)
+async def test_what_is_no_price_is_refused_with_its_field(admin: Admin, change: dict[str, Any], param: str) -> None:
+    form = {"model": "claude-sonnet-4-6", "valid_from": "2027-01-01", "input": "2"} | change
+    assert (await admin.refused(400, "POST", "/prices", form))["param"] == param
+    assert not (await admin.directory()).prices

@@ -11,7 +11,7 @@ from modelmux.config import Config, ConfigError
 from modelmux.routing.warnings import unpriced_models
 from modelmux.store.base import StoreFailed, StoreOutdated
 from modelmux.store.directory.managed import check_managed
-from modelmux.store.directory.open_directory import check_peppers, known_peppers, open_directory
+from modelmux.store.directory.open_directory import check_peppers, known_peppers, open_directory, stored_prices
 from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.store.mounts import network_type
 
@@ -32,6 +32,8 @@ def check_prices(context: DoctorContext, today: date) -> Iterator[Result]:
     if context.config is None or context.routes is None or not context.config.accounts.enabled:
         return
     try:
+        prices = stored_prices(context.config)
+    except (ModuleNotFoundError, StoreFailed):  # the checks of the ledger and of the keys say so
         prices = context.config.build_prices()
     except ConfigError as error:
         for problem in error.problems:

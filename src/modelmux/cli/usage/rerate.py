@@ -16,12 +16,14 @@ from modelmux.accounts.rerate import rerate as correction_of
 from modelmux.accounts.usage_views import money
 from modelmux.catalog.prices import PriceList
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import exit_with_config_error, print_json, warn
+from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, warn
 from modelmux.cli.sanitize import one_line
 from modelmux.cli.usage.export import pages
 from modelmux.cli.usage.options import Sources, counted, read_period, read_zone, with_ledger, zone_option
 from modelmux.cli.usage.report import rounded
 from modelmux.config import ConfigError
+from modelmux.store.base import StoreFailed
+from modelmux.store.directory.open_directory import stored_prices
 from modelmux.store.ledger.base import MOST_RETURNED, EntryQuery, Ledger
 
 
@@ -58,9 +60,11 @@ def rerate(context: click.Context, config_path: Path | None, overrides: dict[str
     _, clock = read_zone(zone, loaded.config)
     period = read_period(None, since, clock, Sources.of(context).now(), option="--since")
     try:
-        prices = loaded.config.build_prices()
+        prices = stored_prices(loaded.config)
     except ConfigError as error:
         exit_with_config_error(error)
+    except StoreFailed as error:
+        exit_with_error([f"the prices cannot be read: {error}"])
     query = EntryQuery(start=None if period is None else period.start, limit=MOST_RETURNED)
     result = with_ledger(context, loaded.config, lambda ledger: correct(ledger, query, prices, dry_run=dry_run))
     if json:

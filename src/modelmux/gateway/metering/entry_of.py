@@ -31,17 +31,22 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 class Rules(Struct, frozen=True, kw_only=True):
     """What a row depends on beside the request.
 
+    :param current_prices: returns those of now.
     :param keys: owner of a caller, see ``Caller`` -> id of the key. An owner that is missing is its own id.
     :param end_user_headers: names of headers in lower case that name the end user, in order of precedence.
     :param end_user_form: what is stored of an end user's name.
     :param redact: removes secrets from what clients chose.
     """
 
-    prices: PriceList
+    current_prices: Callable[[], PriceList]
     keys: Mapping[str, str] = {}
     end_user_headers: Sequence[bytes] = ()
     end_user_form: Callable[[str], str]
     redact: Callable[[str], str]
+
+    @property
+    def prices(self) -> PriceList:
+        return self.current_prices()
 
 
 class _Limit(Struct):

@@ -15,6 +15,7 @@ from modelmux.accounts.alerts import Watches
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.own_prices import CurrentPrices
 from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.catalog.prices import NANO
@@ -101,7 +102,7 @@ class Metering:
         leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
         directory = path.with_name(f"{path.name}-journals")
         self._journal = RequestJournal(functools.partial(self._open_journal, directory, holder), runtime, self._ids)
-        self._recovery = Recovery(ledger, directory, config.build_prices(), self._ids, runtime, log)
+        self._recovery = Recovery(ledger, directory, CurrentPrices(config.build_prices()), self._ids, runtime, log)
         self.writer = LedgerWriter(
             ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop
         )
@@ -148,9 +149,9 @@ class Metering:
             if config.accounts.prices or config.accounts.unknown_price != "refuse":
                 config.build_prices()  # only checked: nothing is charged
             return Meters((), None, None)
-        key = secret()
+        key, directory = secret(), (lambda: feed.current) if feed is not None else Directory
         rules = Rules(
-            prices=config.build_prices(),
+            current_prices=CurrentPrices(config.build_prices(), directory),
             keys=static_keys(config),
             end_user_headers=header_names(config.accounts.end_user_headers),
             redact=redact,
@@ -160,7 +161,7 @@ class Metering:
         budgets = BudgetGuard(
             self._book,
             self.writer,
-            (lambda: feed.current) if feed is not None else Directory,
+            directory,
             rules,
             self._runtime,
             zone=zone_of(accounts.zone),
@@ -171,7 +172,7 @@ class Metering:
             on_underrun=self._count_underrun,
             open_journal=self._journal.open,
         )
-        self._recovery.prices = rules.prices
+        self._recovery.prices = rules.current_prices
         observer = LedgerObserver(self.writer, rules, self._runtime, self._ids, self._count, budgets.settle)
         return Meters((observer,), budgets, functools.partial(self._journal.note_call, rules.keys))
 

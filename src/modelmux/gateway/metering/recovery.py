@@ -7,6 +7,7 @@ process had leased counts as spent then, and where a note cannot be read.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -39,11 +40,17 @@ _REASON: Final = "lease of a process that was lost with its journal"
 class Recovery:
     """Looks at the start, and again and again after that.
 
-    :param prices: of the configuration; a reload may change them.
+    :param prices: returns those of now; a reload may replace it.
     """
 
     def __init__(
-        self, ledger: Ledger, directory: Path, prices: PriceList, ids: Uuid7s, runtime: Runtime, log: Log
+        self,
+        ledger: Ledger,
+        directory: Path,
+        prices: Callable[[], PriceList],
+        ids: Uuid7s,
+        runtime: Runtime,
+        log: Log,
     ) -> None:
         self._ledger = ledger
         self._directory = directory
@@ -125,7 +132,7 @@ class Recovery:
         unreadable = 0
         for text in journal.texts:
             try:
-                entry = recovered_entry(decode_record(text), self.prices)
+                entry = recovered_entry(decode_record(text), self.prices())
                 self._ledger.check_entry(entry)
             except Exception:  # noqa: BLE001 - whatever it is, one note must not hold up all others
                 unreadable += 1

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.own_prices import with_own_prices
 from modelmux.accounts.unrecognized import unrecognized_keys
+from modelmux.catalog.prices import PriceList
 from modelmux.config.errors import ConfigError
 from modelmux.config.home import visible
 from modelmux.config.schema import Config
@@ -40,6 +42,17 @@ def open_directory(
     sqlite = importlib.import_module("modelmux.store.directory.sqlite_directory")
     store: DirectoryStore = sqlite.SqliteDirectory(path, leaves_nothing=leaves_nothing)
     return store
+
+
+def stored_prices(config: Config, environment: Mapping[str, str] = os.environ) -> PriceList:
+    """The prices of a configuration, with those that operators have added; no file is created.
+
+    :raises ConfigError: ``accounts.store`` or a price cannot be used. :raises StoreFailed: the file cannot be read.
+    """
+    prices = config.build_prices()
+    if not config.accounts.enabled:
+        return prices
+    return with_own_prices(prices, open_directory(config, environment, leaves_nothing=True).load().prices)
 
 
 def open_feed(

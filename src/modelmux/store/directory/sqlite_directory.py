@@ -16,7 +16,7 @@ from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import NO_STAMP, Changes, Directory, Stamp
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.rates import Limit
-from modelmux.accounts.records import Key, Membership, Person, Secret, Team
+from modelmux.accounts.records import Key, Membership, OwnPrice, Person, Secret, Team
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
@@ -36,6 +36,7 @@ _KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
     "budget": (Budget, "budgets", lambda budget: budget.id),
     "adjustment": (Adjustment, "adjustments", lambda one: one.id),
     "limit": (Limit, "limits", lambda limit: limit.id),
+    "price": (OwnPrice, "prices", lambda price: price.id),
 }
 _DECODERS: Final = {kind: msgspec.json.Decoder(record) for kind, (record, _, _) in _KINDS.items()}
 #: Kind -> fields whose texts many records have in common.

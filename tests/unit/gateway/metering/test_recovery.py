@@ -75,7 +75,7 @@ class World:
         self.slept: list[float] = []
         runtime = Runtime(now=lambda: self.now, sleep=self.sleep)
         self.recovery = Recovery(
-            self.ledger, self.directory, builtin_prices(), Uuid7s(lambda count: bytes(count)), runtime, self.log
+            self.ledger, self.directory, builtin_prices, Uuid7s(lambda count: bytes(count)), runtime, self.log
         )
 
     async def sleep(self, seconds: float) -> None:
