@@ -243,6 +243,18 @@ def test_a_gateway_can_be_replaced_beside_the_one_before(begin: Callable[..., Ad
     assert new.process.wait(30) == 0
 
 
+def test_the_commands_work_over_it(begin: Callable[..., Admin], tmp_path_factory: pytest.TempPathFactory) -> None:
+    admin = begin()
+    home = tmp_path_factory.mktemp("elsewhere")
+    elsewhere = {"MODELMUX_ADMIN_URL": f"http://127.0.0.1:{admin.port}", "MODELMUX_ADMIN_TOKEN": TOKEN}
+    made = run_process("keys", "create", "--name", "ci", "--budget", "5/day", home=home, **elsewhere)
+    assert made.code == 0, made.stderr
+    assert admin.statuses(made.stdout.strip()) == {200}
+    assert "ci" in run_process("budget", "list", home=home, **elsewhere).stdout
+    assert run_process("keys", "revoke", "ci", "--now", home=home, **elsewhere).code == 0
+    assert admin.statuses(made.stdout.strip()) == {401}
+
+
 def test_a_reload_changes_the_token(begin: Callable[..., Admin]) -> None:
     admin = begin()
     assert admin.call("GET", "/keys").status_code == 200

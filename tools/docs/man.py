@@ -23,6 +23,7 @@ _ENVIRONMENT: Final = {
     "GOOGLE_APPLICATION_CREDENTIALS": "A credential file.",
     "MODELMUX_API_KEYS": "Keys that clients have to send.",
     "MODELMUX_KEY": "The key of clients: connect refers to it, and sends it for --check.",
+    "MODELMUX_ADMIN_URL, MODELMUX_ADMIN_TOKEN": "The admin API of a gateway for commands of accounts, and its token.",
     "MODELMUX_DEBUG": "1 shows tracebacks of internal errors.",
     "NO_COLOR, FORCE_COLOR": "Colours off, or on in a pipe too.",
 }

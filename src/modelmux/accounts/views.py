@@ -26,6 +26,7 @@ class SecretView(Struct, frozen=True, kw_only=True):
     """A secret by its hint. :param valid_until: null for the current one."""
 
     hint: str
+    created_at: str | None
     valid_until: str | None
 
 
@@ -169,7 +170,10 @@ def key_view(key: Key) -> KeyView:
 
 
 def secret_views(secrets: Iterable[Secret]) -> list[SecretView]:
-    return [SecretView(hint=one.hint, valid_until=time_text(one.valid_until)) for one in secrets]
+    return [
+        SecretView(hint=one.hint, created_at=time_text(one.created), valid_until=time_text(one.valid_until))
+        for one in secrets
+    ]
 
 
 def team_view(directory: Directory, team: Team) -> TeamView:

@@ -53,11 +53,12 @@ async def list_audit(call: Call) -> Reply:
 def _view(row: AuditRow) -> AuditView:
     return AuditView(
         id=str(row.number), at=time_text(row.at), author=row.author.name, origin=row.author.origin, action=row.action,
-        subject=row.subject, before=_shown(row.before), after=_shown(row.after),
+        subject=row.subject, before=shown_records(row.before), after=shown_records(row.after),
     )  # fmt: skip
 
 
-def _shown(records: dict[str, Any]) -> dict[str, Any]:
+def shown_records(records: dict[str, Any]) -> dict[str, Any]:
+    """Records of a row, without what is for this gateway alone."""
     return {
         id: {name: value for name, value in record.items() if name not in _HIDDEN} for id, record in records.items()
     }

@@ -28,7 +28,13 @@ from modelmux.config.settings import PREFIX, Setting, old_settings, settings
 
 #: Variables with our prefix that are not settings.
 CONFIG_VARIABLE: Final = "MODELMUX_CONFIG"
-_NOT_SETTINGS: Final = {CONFIG_VARIABLE, "MODELMUX_KEY", "MODELMUX_REQUIRE_CLIENTS", "MODELMUX_DEBUG"}
+_NOT_SETTINGS: Final = {
+    CONFIG_VARIABLE,
+    "MODELMUX_ADMIN_URL",
+    "MODELMUX_KEY",
+    "MODELMUX_REQUIRE_CLIENTS",
+    "MODELMUX_DEBUG",
+}
 
 
 @dataclass

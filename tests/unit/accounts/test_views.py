@@ -34,7 +34,8 @@ def test_a_key() -> None:
         "created_at": "2026-11-29T12:00:00Z", "created_by": "", "expires_at": "2026-11-29T12:00:00Z",
         "revoked_at": None, "managed": False,
     }  # fmt: skip
-    assert [plain(one) for one in secret_views([secret()])] == [{"hint": "one", "valid_until": None}]
+    (shown,) = secret_views([secret()])
+    assert plain(shown) == {"hint": "one", "created_at": "2026-11-29T12:00:00Z", "valid_until": None}
 
 
 def test_a_team_and_a_person() -> None:

@@ -19,12 +19,11 @@ from modelmux.accounts.find import find_budget, find_key, find_person
 from modelmux.accounts.records import Key
 from modelmux.accounts.views import adjustment_view, plain
 from modelmux.accounts.windows import Every, WindowRule
-from modelmux.cli.accounts.directory import Access, instant, json_option, refuse_empty, with_directory
+from modelmux.cli.accounts.access import Access
+from modelmux.cli.accounts.api.open_api import accounts_options
+from modelmux.cli.accounts.directory import instant, json_option, refuse_empty, with_directory
 from modelmux.cli.accounts.show_budget import amount_text
-from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
-from modelmux.cli.usage.end_users import end_user_as_stored
-from modelmux.config import Config
 
 _SUBJECT_HELP = "Of a budget for each: one key, person or end user; without it, for all of them."
 _UNTIL_HELP = "When it ends: 7d, or 2026-12-31; with the window of now by default."
@@ -44,7 +43,7 @@ class _TakesAmountsBelowZero(click.Command):
 @click.option("--subject", metavar="NAME", help=_SUBJECT_HELP)
 @click.option("--until", metavar="TIME", help=_UNTIL_HELP)
 @click.option("--reason", default="", help="Why, for those who look at it later.")
-@config_options
+@accounts_options
 @json_option
 def top_up(
     name: str, amount: str, subject: str | None, until: str | None, reason: str, config_path: Path | None,
@@ -61,7 +60,7 @@ def top_up(
 @click.option("--subject", metavar="NAME", help=_SUBJECT_HELP)
 @click.option("--until", metavar="TIME", help=_UNTIL_HELP)
 @click.option("--reason", default="", help="Why, for those who look at it later.")
-@config_options
+@accounts_options
 @json_option
 def override(
     name: str, limit: str, subject: str | None, until: str | None, reason: str, config_path: Path | None,
@@ -71,7 +70,7 @@ def override(
     _adjust(name, "override", limit, subject, until, reason, config_path, overrides, json=json)
 
 
-def read_subject(config: Config, directory: Directory, budget: Budget, text: str) -> str:
+def read_subject(access: Access, directory: Directory, budget: Budget, text: str) -> str:
     """Whose window a name means: an id, or an end user as rows have it. :raises FieldError: there is no such one."""
     match budget.applies_to.each:
         case "key":
@@ -79,7 +78,7 @@ def read_subject(config: Config, directory: Directory, budget: Budget, text: str
         case "person":
             return find_person(directory, text).id
         case "end_user":
-            return end_user_as_stored(text, config)
+            return access.end_user(text)
     check_subject(directory, budget, text)
     return text
 
@@ -116,7 +115,7 @@ def _adjust(
             field = "amount" if kind == "top_up" else "limit"
             return adjust(directory, Adjustment(
                 id=id, budget=budget.id, kind=kind, amount=parse_amount(field, amount, budget.unit),
-                subject="" if subject is None else read_subject(access.config, directory, budget, subject),
+                subject="" if subject is None else read_subject(access, directory, budget, subject),
                 reason=reason.strip(), author=access.author.name, created=access.now, until=end,
             ))  # fmt: skip
 

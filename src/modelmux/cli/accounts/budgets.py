@@ -18,9 +18,10 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.find import find_budget
 from modelmux.accounts.views import adjustment_view, budget_view, plain, time_text, window_view
 from modelmux.accounts.windows import Every, Weekday, WindowRule
+from modelmux.cli.accounts.access import Access
 from modelmux.cli.accounts.adjust_budget import override, read_subject, top_up
+from modelmux.cli.accounts.api.open_api import accounts_options
 from modelmux.cli.accounts.directory import (
-    Access,
     json_option,
     listed,
     print_fields,
@@ -30,14 +31,12 @@ from modelmux.cli.accounts.directory import (
 )
 from modelmux.cli.accounts.selectors import CONDITIONS, changed_selector, selector_options, warn_unmatched_selector
 from modelmux.cli.accounts.show_budget import (
-    adjustments_now,
     amount_text,
     budget_fields,
     selector_text,
     window_text,
 )
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -75,7 +74,7 @@ def _fields(command: F) -> F:
 @click.argument("name")
 @_fields
 @selector_options
-@config_options
+@accounts_options
 @json_option
 def set_budget(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: Any) -> None:
     """Create the budget NAME, or change what is named of it. An empty value clears a condition: --team ""."""
@@ -100,7 +99,7 @@ def set_budget(name: str, config_path: Path | None, overrides: dict[str, Any], j
 
 
 @budget.command("list")
-@config_options
+@accounts_options
 @json_option
 def list_budgets(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List budgets, with what their windows of now have spent."""
@@ -127,7 +126,7 @@ def list_budgets(config_path: Path | None, overrides: dict[str, Any], json: bool
 @budget.command("show")
 @click.argument("name")
 @click.option("--subject", metavar="NAME", help="Of a budget for each: one key, person or end user.")
-@config_options
+@accounts_options
 @json_option
 def show(name: str, subject: str | None, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Show a budget by its name or id, what is spent of it, and when it begins anew."""
@@ -135,9 +134,9 @@ def show(name: str, subject: str | None, config_path: Path | None, overrides: di
     async def run(access: Access) -> None:
         directory = await access.read()
         record = find_budget(directory, name)
-        whose = None if subject is None else read_subject(access.config, directory, record, subject)
+        whose = None if subject is None else read_subject(access, directory, record, subject)
         (states,) = await access.states_of(directory, [(record, whose)])
-        adjustments = adjustments_now(access, directory, record)
+        adjustments = await access.adjustments_of(directory, record)
         if json:
             print_json({
                 **plain(budget_view(record)),
@@ -145,14 +144,14 @@ def show(name: str, subject: str | None, config_path: Path | None, overrides: di
                 "adjustments": [plain(adjustment_view(record, one)) for one in adjustments],
             })  # fmt: skip
         else:
-            print_fields(budget_fields(access, directory, record, states, adjustments))
+            print_fields(budget_fields(await access.zone(), directory, record, states, adjustments))
 
     with_directory(config_path, overrides, run)
 
 
 @budget.command("enable")
 @click.argument("name")
-@config_options
+@accounts_options
 @json_option
 def enable(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Let a budget apply again. What was spent meanwhile is not counted."""
@@ -161,7 +160,7 @@ def enable(name: str, config_path: Path | None, overrides: dict[str, Any], json:
 
 @budget.command("disable")
 @click.argument("name")
-@config_options
+@accounts_options
 @json_option
 def disable(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Let a budget apply to nothing until it is enabled. Budgets are never deleted."""

@@ -13,7 +13,10 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.litellm import Imported, import_from_litellm
 from modelmux.accounts.litellm_entries import Lists, read_lists
 from modelmux.accounts.views import time_text
-from modelmux.cli.accounts.directory import Access, json_option, print_table, warn_unmatched, with_directory
+from modelmux.admin.audit import shown_records
+from modelmux.cli.accounts.access import Access
+from modelmux.cli.accounts.api.open_api import accounts_options, needs_this_machine
+from modelmux.cli.accounts.directory import json_option, print_table, warn_unmatched, with_directory
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn
@@ -33,6 +36,7 @@ def accounts() -> None:
 @accounts.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, and write nothing.")
+@needs_this_machine
 @config_options
 def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | None, overrides: dict[str, Any]) -> None:
     """Import keys and teams of LiteLLM: the JSON of /key/list?return_full_object=true and of /team/list.
@@ -68,13 +72,13 @@ def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | Non
 @accounts.command("audit")
 @click.option("--subject", metavar="ID", help="Only changes of one key, team or person.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="At most so many.")
-@config_options
+@accounts_options
 @json_option
 def audit(subject: str | None, limit: int, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Show changes of keys, teams and people, the newest first."""
 
     async def run(access: Access) -> list[AuditRow]:
-        return await access.store.audit(subject=subject, limit=limit)
+        return await access.audit(subject, limit)
 
     rows = with_directory(config_path, overrides, run)
     if json:
@@ -83,7 +87,7 @@ def audit(subject: str | None, limit: int, config_path: Path | None, overrides: 
                 {
                     "number": row.number, "at": time_text(row.at), "author": row.author.name,
                     "origin": row.author.origin, "action": row.action, "subject": row.subject,
-                    "before": row.before, "after": row.after,
+                    "before": shown_records(row.before), "after": shown_records(row.after),
                 }
                 for row in rows
             ]

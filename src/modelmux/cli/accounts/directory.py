@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import re
-import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+import msgspec
 
-from modelmux.accounts.budget_windows import WindowState
-from modelmux.accounts.budgets import Budget
-from modelmux.accounts.directory import Directory
-from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.periods import parse_instant
+from modelmux.cli.accounts.access import Access, StoreAccess
+from modelmux.cli.accounts.api.client import ApiError
+from modelmux.cli.accounts.api.open_api import chosen_url, exit_with_api_error, open_api
 from modelmux.cli.options import read_config
-from modelmux.cli.output import exit_with_config_error, exit_with_error, printable, warn
+from modelmux.cli.output import exit_with_config_error, exit_with_error, warn
 from modelmux.cli.sanitize import one_line
-from modelmux.cli.usage.options import read_zone
 from modelmux.config import Config, ConfigError, build_routes
-from modelmux.config.home import visible
 from modelmux.config.values import Seconds
 from modelmux.gateway.permitted_models import unmatched_patterns
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
-from modelmux.store.directory.base import Author, DirectoryStore
-from modelmux.store.directory.issuer import Issuer, NewIds
-from modelmux.store.directory.open_directory import open_directory, read_peppers
-from modelmux.store.ledger.budget_states import states_of
-from modelmux.store.ledger.open_ledger import ledger_path
-
-if sys.platform != "win32":
-    import pwd
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -49,67 +35,31 @@ _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 _OFF: Final = (
     "accounts.enabled is false: the gateway asks for none of these keys. Set accounts.enabled = true and restart it."
 )
-_OTHER_USER: Final = (
-    "if the gateway runs as another user or a service, pass the path of its file: --set accounts.store=sqlite:…"
-)
 _UNMATCHED: Final = "models: nothing that this configuration serves is called {}"
 
 
-@dataclass(frozen=True)
-class Access:
-    """The directory of a configuration.
-
-    :param issuer: reads the pepper, and makes it if there is none: for new secrets alone.
-    """
-
-    store: DirectoryStore
-    config: Config
-    ids: NewIds
-    issuer: Callable[[], Issuer]
-    author: Author
-    now: int
-
-    async def read(self) -> Directory:
-        """The directory of now. Nothing is created."""
-        directory, path = await self.store.read(Directory()), ledger_path(self.config)
-        if not visible(path):
-            warn([f"there is no file {printable(path)} yet; {_OTHER_USER}"])
-        return directory
-
-    async def states_of(
-        self, directory: Directory, chosen: Iterable[tuple[Budget, str | None]], most: int = 100
-    ) -> list[list[WindowState]]:
-        """See ``budget_states``."""
-        read_zone(None, self.config)  # exits with a remedy if this machine lacks it
-        return await states_of(self.config, directory, self.now, chosen, most)
-
-    async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
-        """Change it, in this user's name."""
-        return await self.store.change(decide, self.author, self.now)
-
-
 def with_directory(config_path: Path | None, overrides: dict[str, Any], action: Callable[[Access], Awaitable[T]]) -> T:
-    """Open the directory, do something with it, and close it; exits with what went wrong."""
+    """Open the directory, do something with it, and close it; exits with what went wrong.
+
+    It is that of the configuration, or with ``--url`` that of a gateway, over its admin API.
+    """
+    url = chosen_url()
+    if url is not None:
+        return _run(lambda: open_api(url, config_path, overrides), action)
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
-    config, runtime = loaded.config, Runtime()
-    if not config.accounts.enabled:
+    if not loaded.config.accounts.enabled:
         warn([_OFF])
+    return _run(lambda: StoreAccess.of(loaded.config, Runtime()), action)
 
+
+def _run(open_access: Callable[[], Access], action: Callable[[Access], Awaitable[T]]) -> T:
     async def run() -> T:
-        store = open_directory(config)
-        access = Access(
-            store=store,
-            config=config,
-            ids=NewIds(runtime.now),
-            issuer=lambda: Issuer(read_peppers(config, directory=store.load), runtime.now),
-            author=Author(_user(), "cli"),
-            now=int(runtime.now() * _MICRO),
-        )
+        access = open_access()
         try:
             return await action(access)
         finally:
-            await store.aclose()
+            await access.aclose()
 
     try:
         return asyncio.run(run())
@@ -120,10 +70,14 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         exit_with_error([f"{error.field}: {error.problem}"], remedy if remedy.endswith("?") else f"{remedy}.")
     except StoreFailed as error:
         exit_with_error([f"the accounts cannot be used: {error}"])
+    except (ApiError, msgspec.ValidationError) as error:
+        exit_with_api_error(error)
 
 
-def warn_unmatched(config: Config, patterns: Iterable[str]) -> None:
+def warn_unmatched(config: Config | None, patterns: Iterable[str]) -> None:
     """Warn of models of a key by which it may use nothing, as far as this configuration serves anything."""
+    if config is None:
+        return
     try:
         routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError:
@@ -212,14 +166,3 @@ def print_fields(fields: Sequence[tuple[str, str | None]]) -> None:
     for name, value in fields:
         if value:
             click.echo(f"{name:<{width}}  {one_line(value)}")
-
-
-def _user() -> str:
-    """Of this process, as the system knows it: variables such as ``LOGNAME`` may name anybody."""
-    if sys.platform == "win32":
-        return getpass.getuser()
-    uid = os.getuid()
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:  # such as in a container
-        return f"uid {uid}"

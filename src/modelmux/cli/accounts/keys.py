@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import UTC
 from pathlib import Path
 from typing import Any, Final, TypeVar, get_args
 
@@ -18,10 +19,11 @@ from modelmux.accounts.find import find_key, find_person, find_team
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import KEY, Api, Key
 from modelmux.accounts.views import budget_view, key_view, plain, secret_views, time_text, window_view
+from modelmux.cli.accounts.access import Access
 from modelmux.cli.accounts.adjust_budget import budget_of_key
+from modelmux.cli.accounts.api.open_api import accounts_options
 from modelmux.cli.accounts.directory import (
     NONE,
-    Access,
     duration,
     instant,
     is_word,
@@ -38,7 +40,6 @@ from modelmux.cli.accounts.rates import rate_options, take_rates
 from modelmux.cli.accounts.show_budget import state_text
 from modelmux.cli.accounts.show_key import key_fields
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -73,7 +74,7 @@ def _rights_options(command: F) -> F:
 @click.option("--name", required=True, help="What people call it.")
 @click.option("--budget", metavar="AMOUNT/WINDOW", help="What it may spend: 50/month, in USD; day, week, lifetime, …")
 @_rights_options
-@config_options
+@accounts_options
 @json_option
 def create(
     name: str, budget: str | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
@@ -98,7 +99,7 @@ def create(
 
         _, edit = await access.change(decide)
         warn_unmatched(access.config, edit.keys[0].models)
-        return edit.keys[0], edit.budgets, text
+        return edit.keys[0], edit.budgets, access.text_of(text)
 
     key, budgets, text = with_directory(config_path, overrides, run)
     if json:
@@ -113,7 +114,7 @@ def create(
 @click.option("--team", metavar="TEAM", help="Only those of a team and of the teams below it.")
 @click.option("--person", metavar="PERSON", help="Only those of a person.")
 @click.option("--all", "show_all", is_flag=True, help="Revoked ones, too.")
-@config_options
+@accounts_options
 @json_option
 def list_keys(
     team: str | None,
@@ -150,7 +151,7 @@ def list_keys(
 
 @keys.command("show")
 @click.argument("key")
-@config_options
+@accounts_options
 @json_option
 def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Show a key by its name or id, and what is spent of its budgets."""
@@ -160,13 +161,14 @@ def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bo
         record = find_key(directory, key)
         budgets = budgets_of_key(directory, record)
         states = zip((one for one, _ in budgets), await access.states_of(directory, budgets), strict=True)
-        secrets = directory.secrets_of(record.id)
+        secrets = await access.secrets_of(directory, record)
         if json:
             ends = [plain(one) for one in secret_views(secrets)]
             shown = [{**plain(budget_view(one)), **plain(window_view(one, state))} for one, (state,) in states]
             print_json({**plain(key_view(record)), "secrets": ends, "budgets": shown})
             return
-        lines = [("budget", f"{one.name}: {state_text(access, directory, one, state)}") for one, (state,) in states]
+        zone = await access.zone() if budgets else UTC
+        lines = [("budget", f"{one.name}: {state_text(zone, directory, one, state)}") for one, (state,) in states]
         print_fields([*key_fields(directory, record, secrets), *lines])
 
     with_directory(config_path, overrides, run)
@@ -177,7 +179,7 @@ def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bo
 @click.option("--name", help="What people call it.")
 @click.option("--enable/--disable", "enabled", default=None, help="A disabled key is refused until it is enabled.")
 @_rights_options
-@config_options
+@accounts_options
 @json_option
 def edit(
     key: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
@@ -216,7 +218,7 @@ def edit(
 @click.argument("key")
 @click.option("--grace", metavar="TIME", default=_GRACE, help="How long the old secret stays valid; 0 ends it now.",
               show_default=True)  # fmt: skip
-@config_options
+@accounts_options
 @json_option
 def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Give a key another secret, printed alone on stdout. Its id, budgets and usage stay."""
@@ -232,7 +234,7 @@ def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, 
             return rotate_key(directory, record.id, secret, round(seconds * 1_000_000))
 
         directory, change = await access.change(decide)
-        return directory.keys[change.subject], text
+        return directory.keys[change.subject], access.text_of(text)
 
     record, text = with_directory(config_path, overrides, run)
     if json:
@@ -247,7 +249,7 @@ def rotate(key: str, grace: str, config_path: Path | None, overrides: dict[str, 
 @keys.command("revoke")
 @click.argument("key")
 @click.option("--now", is_flag=True, help="End its requests that run, too: their clients get an error.")
-@config_options
+@accounts_options
 @json_option
 def revoke(key: str, now: bool, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """End a key for good. Every worker refuses it within a second; requests that run are ended with --now only."""

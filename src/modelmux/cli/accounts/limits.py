@@ -14,7 +14,9 @@ from modelmux.accounts.find import find_limit
 from modelmux.accounts.limit_edits import save_limit, set_limit_status
 from modelmux.accounts.rates import LIMIT, Limit, Rates, changed_rates
 from modelmux.accounts.views import limit_view, plain
-from modelmux.cli.accounts.directory import Access, json_option, print_table, refuse_empty, with_directory
+from modelmux.cli.accounts.access import Access
+from modelmux.cli.accounts.api.open_api import accounts_options
+from modelmux.cli.accounts.directory import json_option, print_table, refuse_empty, with_directory
 from modelmux.cli.accounts.rates import rate_options, rates_text, take_rates
 from modelmux.cli.accounts.selectors import (
     CONDITIONS,
@@ -24,7 +26,6 @@ from modelmux.cli.accounts.selectors import (
 )
 from modelmux.cli.accounts.show_budget import selector_text
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 
 
@@ -37,7 +38,7 @@ def limits() -> None:
 @click.argument("name")
 @rate_options
 @selector_options
-@config_options
+@accounts_options
 @json_option
 def set_limit(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: Any) -> None:
     """Create the limit NAME, or change what is named of it. An empty value clears a condition: --team ""."""
@@ -63,11 +64,11 @@ def set_limit(name: str, config_path: Path | None, overrides: dict[str, Any], js
 
 
 @limits.command("list")
-@config_options
+@accounts_options
 @json_option
 def list_limits(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List limits. Those of keys, teams and people are shown with these."""
-    directory = with_directory(config_path, overrides, Access.read)
+    directory = with_directory(config_path, overrides, lambda access: access.read())
     records = sorted(directory.limits.values(), key=lambda one: one.name.lower())
     if json:
         print_json([plain(limit_view(record)) for record in records])
@@ -83,7 +84,7 @@ def list_limits(config_path: Path | None, overrides: dict[str, Any], json: bool)
 
 @limits.command("enable")
 @click.argument("name")
-@config_options
+@accounts_options
 @json_option
 def enable(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Let a limit apply again."""
@@ -92,7 +93,7 @@ def enable(name: str, config_path: Path | None, overrides: dict[str, Any], json:
 
 @limits.command("disable")
 @click.argument("name")
-@config_options
+@accounts_options
 @json_option
 def disable(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Let a limit apply to nothing until it is enabled."""

@@ -14,9 +14,10 @@ from modelmux.accounts.find import find_person
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import PERSON, Person
 from modelmux.accounts.views import person_view, plain
+from modelmux.cli.accounts.access import Access
+from modelmux.cli.accounts.api.open_api import accounts_options
 from modelmux.cli.accounts.directory import (
     NONE,
-    Access,
     is_word,
     json_option,
     print_table,
@@ -25,7 +26,6 @@ from modelmux.cli.accounts.directory import (
 )
 from modelmux.cli.accounts.rates import rate_options, take_rates
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 
 
@@ -38,7 +38,7 @@ def people() -> None:
 @click.argument("email")
 @click.option("--name", default="", help="The person's name.")
 @rate_options
-@config_options
+@accounts_options
 @json_option
 def create(
     email: str, name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None
@@ -56,11 +56,11 @@ def create(
 
 
 @people.command("list")
-@config_options
+@accounts_options
 @json_option
 def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List people."""
-    directory = with_directory(config_path, overrides, Access.read)
+    directory = with_directory(config_path, overrides, lambda access: access.read())
     records = sorted(directory.people.values(), key=lambda person: person.email)
     if json:
         print_json([plain(person_view(person)) for person in records])
@@ -83,7 +83,7 @@ def list_people(config_path: Path | None, overrides: dict[str, Any], json: bool)
 @click.option("--name", help="The person's name, or none.")
 @click.option("--enable/--disable", "enabled", default=None, help="Keys of a disabled person are refused.")
 @rate_options
-@config_options
+@accounts_options
 @json_option
 def edit(
     person: str, email: str | None, name: str | None, enabled: bool | None, config_path: Path | None,

@@ -45,8 +45,10 @@ def changed_selector(directory: Directory, selector: Selector, options: Mapping[
     return replace(selector, **{field: getattr(chosen, field) for field in named})
 
 
-def warn_unmatched_selector(config: Config, selector: Selector) -> None:
+def warn_unmatched_selector(config: Config | None, selector: Selector) -> None:
     """Warn of conditions that no request meets, as far as this configuration serves anything."""
+    if config is None:
+        return
     try:
         routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError:

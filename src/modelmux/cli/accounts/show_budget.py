@@ -6,26 +6,19 @@ from datetime import tzinfo
 
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budget_windows import WindowState, current_adjustments, zone_of_budget
+from modelmux.accounts.budget_windows import WindowState, zone_of_budget
 from modelmux.accounts.budgets import Budget, Selector, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.windows import WindowRule
-from modelmux.cli.accounts.directory import Access
-from modelmux.cli.usage.options import read_zone
 from modelmux.cli.usage.report import rounded
 
 
-def adjustments_now(access: Access, directory: Directory, budget: Budget) -> list[Adjustment]:
-    """Those that count now, in the order in which they apply."""
-    return current_adjustments(directory, budget, access.now, _zone(access))
-
-
 def budget_fields(
-    access: Access, directory: Directory, budget: Budget, states: list[WindowState], adjustments: list[Adjustment]
+    zone: tzinfo, directory: Directory, budget: Budget, states: list[WindowState], adjustments: list[Adjustment]
 ) -> list[tuple[str, str | None]]:
-    """For people."""
-    zone = zone_of_budget(directory, budget, _zone(access))
+    """For people. :param zone: that of windows which name none."""
+    default, zone = zone, zone_of_budget(directory, budget, zone)
     wait = {"refuse": "refused", "wait": "waits", "clamp": "gets fewer tokens"}[budget.on_short]
     return [
         ("id", budget.id),
@@ -39,7 +32,7 @@ def budget_fields(
         ("reserve", None if budget.mode == "soft" else budget.reserve),
         ("alerts", ", ".join(f"{alert} %" for alert in budget.alerts)),
         ("managed", "by the configuration" if budget.managed else None),
-        *(("now", _whose(directory, budget, one) + state_text(access, directory, budget, one)) for one in states),
+        *(("now", _whose(directory, budget, one) + state_text(default, directory, budget, one)) for one in states),
         *((one.kind.replace("_", "-"), _adjustment_text(directory, budget, one, zone)) for one in adjustments),
     ]  # fmt: skip
 
@@ -81,11 +74,11 @@ def _name(directory: Directory, kind: str, id: str) -> str:
     return id
 
 
-def state_text(access: Access, directory: Directory, budget: Budget, state: WindowState) -> str:
+def state_text(zone: tzinfo, directory: Directory, budget: Budget, state: WindowState) -> str:
     """``12.5000 spent and 0 held of 50, resets 2026-12-01T00:00:00+01:00``."""
     spent, held, limit = (amount_text(getattr(state, name), budget.unit) for name in ("spent", "held", "limit"))
-    end, zone = state.window.end, zone_of_budget(directory, budget, _zone(access))
-    resets = "" if end is None else f", resets {format_instant(end, zone)}"
+    end = state.window.end
+    resets = "" if end is None else f", resets {format_instant(end, zone_of_budget(directory, budget, zone))}"
     return f"{spent} spent and {held} held of {limit}{resets}"
 
 
@@ -102,7 +95,3 @@ def _adjustment_text(directory: Directory, budget: Budget, one: Adjustment, zone
 
 def _has_zone(rule: WindowRule) -> bool:
     return rule.every not in ("hour", "lifetime")
-
-
-def _zone(access: Access) -> tzinfo:
-    return read_zone(None, access.config)[1]

@@ -15,9 +15,10 @@ from modelmux.accounts.find import find_person, find_team
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import TEAM, Team
 from modelmux.accounts.views import plain, team_view
+from modelmux.cli.accounts.access import Access
+from modelmux.cli.accounts.api.open_api import accounts_options
 from modelmux.cli.accounts.directory import (
     NONE,
-    Access,
     is_word,
     json_option,
     print_fields,
@@ -27,7 +28,6 @@ from modelmux.cli.accounts.directory import (
 )
 from modelmux.cli.accounts.rates import rate_options, rates_text, take_rates
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.options import config_options
 from modelmux.cli.output import print_json, print_lines
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -54,7 +54,7 @@ def _field_options(command: F) -> F:
 @teams.command("create")
 @click.argument("name")
 @_field_options
-@config_options
+@accounts_options
 @json_option
 def create(name: str, config_path: Path | None, overrides: dict[str, Any], json: bool, **options: str | None) -> None:
     """Create a team. One without a parent is an organisation."""
@@ -71,11 +71,11 @@ def create(name: str, config_path: Path | None, overrides: dict[str, Any], json:
 
 
 @teams.command("list")
-@config_options
+@accounts_options
 @json_option
 def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List teams, each below the one that it belongs to."""
-    directory = with_directory(config_path, overrides, Access.read)
+    directory = with_directory(config_path, overrides, lambda access: access.read())
     records = sorted(
         directory.teams.values(), key=lambda team: [one.name.lower() for one in directory.team_path(team.id)]
     )
@@ -97,7 +97,7 @@ def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) 
 
 @teams.command("show")
 @click.argument("team")
-@config_options
+@accounts_options
 @json_option
 def show(team: str, config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """Show a team by its name or id."""
@@ -124,7 +124,7 @@ def show(team: str, config_path: Path | None, overrides: dict[str, Any], json: b
 @click.option("--name", help="Its new name.")
 @click.option("--enable/--disable", "enabled", default=None, help="Keys of a disabled team are refused.")
 @_field_options
-@config_options
+@accounts_options
 @json_option
 def edit(
     team: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
@@ -156,7 +156,7 @@ def edit(
 @click.argument("team")
 @click.argument("person")
 @click.option("--admin", is_flag=True, help="The person may manage the team's keys and members.")
-@config_options
+@accounts_options
 def add(team: str, person: str, admin: bool, config_path: Path | None, overrides: dict[str, Any]) -> None:
     """Make a person a member of a team."""
 
@@ -171,7 +171,7 @@ def add(team: str, person: str, admin: bool, config_path: Path | None, overrides
 @teams.command("remove")
 @click.argument("team")
 @click.argument("person")
-@config_options
+@accounts_options
 def remove(team: str, person: str, config_path: Path | None, overrides: dict[str, Any]) -> None:
     """Let a person leave a team. Keys that the person has in the team stay as they are."""
 

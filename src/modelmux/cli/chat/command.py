@@ -19,14 +19,13 @@ from modelmux.cli.connect.client_key import STALE, choose_key
 from modelmux.cli.connect.gateway_url import BadUrl, parse_url
 from modelmux.cli.connect.render import KEY_VARIABLE
 from modelmux.cli.exit import INTERRUPTED, USAGE
-from modelmux.cli.options import DOTENV, config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
+from modelmux.cli.outgoing import ca_file_if_any, open_pool
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
 from modelmux.cli.sanitize import one_line, strip_controls
-from modelmux.config import Config, ConfigError, load_all
+from modelmux.config import Config, ConfigError
 from modelmux.process.listen import ListenError
 from modelmux.upstream.pool import HttpPool
-from modelmux.upstream.proxy import Proxies
-from modelmux.upstream.trust import configured_trust
 
 _HELP = """\
 /model NAME  switch to another model
@@ -66,7 +65,7 @@ def chat(
         exit_with_error(["the message is empty"], 'Pass a message: modelmux chat "Hello!"', code=USAGE)
     address = _address(url) if url else None
     config = None if url else read_config(config_path, overrides).config
-    ca_file = config.tls.ca_file if config else _ca_file(config_path, overrides)
+    ca_file = config.tls.ca_file if config else ca_file_if_any(config_path, overrides)
     load_dotenv_into_environment()
     key = None if direct else _key(api_key, config)
     with asyncio.Runner() as runner, contextlib.ExitStack() as stack:
@@ -119,28 +118,11 @@ def _start_gateway(config: Config, stack: contextlib.ExitStack) -> tuple[str, st
 
 @contextlib.contextmanager
 def _pool(runner: asyncio.Runner, ca_file: str | None, *, proxies: bool) -> Iterator[HttpPool]:
-    try:
-        context = configured_trust(ca_file, os.environ).context()
-        pool = HttpPool(proxies=Proxies.from_environment(os.environ) if proxies else None, ssl_context=context)
-    except ConfigError as error:
-        exit_with_config_error(error)
-    except ValueError as error:
-        exit_with_error([str(error)], "Use http://host:port, or unset the variable.")
+    pool = open_pool(ca_file, proxies=proxies)
     try:
         yield pool
     finally:
         runner.run(pool.aclose())
-
-
-def _ca_file(config_path: Path | None, overrides: dict[str, Any]) -> str | None:
-    """The setting, for a gateway named by its URL: that needs no configuration, so a bad one that was not named is no
-    error."""
-    try:
-        return load_all(options=overrides, file=config_path, dotenv=DOTENV).config.tls.ca_file
-    except ConfigError as error:
-        if config_path is not None or overrides:
-            exit_with_config_error(error)
-        return None
 
 
 def _url_of(config: Config) -> str:

@@ -13,9 +13,12 @@ from msgspec import Struct
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_query import Bucket, UsageQuery
 from modelmux.accounts.usage_views import total
+from modelmux.cli.accounts.api.client import AdminClient
+from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
 from modelmux.cli.lazy_group import LazyGroup
-from modelmux.cli.options import config_options, read_config
+from modelmux.cli.options import read_config
 from modelmux.cli.output import print_json, warn
+from modelmux.cli.usage.from_api import Answer, ask_usage, zone_name
 from modelmux.cli.usage.options import (
     Sources,
     Where,
@@ -23,6 +26,7 @@ from modelmux.cli.usage.options import (
     period_options,
     read_period,
     read_zone,
+    read_zone_of,
     refuse_options_of_group,
     unpriced_warning,
     where_option,
@@ -63,7 +67,7 @@ def _read_by(_context: click.Context, _param: click.Parameter, text: str) -> By:
     cls=LazyGroup, table=_COMMANDS, invoke_without_command=True,
     subcommand_metavar="[COMMAND] [ARGS]...",  # as the latest click has it
 )  # fmt: skip
-@config_options
+@accounts_options
 @click.option(
     "--by", metavar="NAMES", default="model", show_default=True, callback=_read_by,
     help="One row for each key, team, person, model or tag:NAME, and hour, day or month; several with commas.",
@@ -77,39 +81,61 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
     if context.invoked_subcommand is not None:
         refuse_options_of_group(context)
         return
-    loaded = read_config(config_path, overrides)
-    warn(loaded.warnings)
-    zone_name, clock = read_zone(zone, loaded.config)
-    chosen = read_period(last or (None if period else _DEFAULT), period, clock, Sources.of(context).now())
+    url = chosen_url()
+    now = Sources.of(context).now()
+    if url is not None:
+        query, answer, clock = with_api(
+            url, config_path, overrides, lambda client: _from_api(client, by, last, period, zone, where, now)
+        )
+    else:
+        loaded = read_config(config_path, overrides)
+        warn(loaded.warnings)
+        config = loaded.config
+        query, clock = _query(by, last, period, *read_zone(zone, config), where, now)
+        rows = with_ledger(context, config, lambda ledger: ledger.usage(query))
+        answer = Answer(rows, bool(config.accounts.prices), _tag_warnings(by.names, where, config))
+    if json:
+        print_json(as_json(query, answer.rows, clock, own_prices=answer.own_prices))
+    else:
+        click.echo(_heading(query, clock, own_prices=answer.own_prices))
+        for line in table(query, answer.rows, clock):
+            click.echo(line)
+    unpriced = total(query, answer.rows).unpriced
+    warn([*answer.warnings, *([unpriced_warning(unpriced)] if unpriced else [])])
+
+
+async def _from_api(
+    client: AdminClient, by: By, last: str | None, period: str | None, zone: str | None, where: Where, now: float
+) -> tuple[UsageQuery, Answer, tzinfo]:
+    name, clock = read_zone_of(zone or await zone_name(client))
+    query, clock = _query(by, last, period, name, clock, where, now)
+    return query, await ask_usage(client, query), clock
+
+
+def _query(
+    by: By, last: str | None, period: str | None, zone: str, clock: tzinfo, where: Where, now: float
+) -> tuple[UsageQuery, tzinfo]:
+    """:param now: Unix seconds."""
+    chosen = read_period(last or (None if period else _DEFAULT), period, clock, now)
     assert chosen is not None
     query = UsageQuery(
         start=chosen.start,
         end=chosen.end,
         bucket=_BUCKETS[by.time] if by.time else "all",
-        zone=zone_name,
+        zone=zone,
         group_by=by.names,
         where=where,
     )
-    rows = with_ledger(context, loaded.config, lambda ledger: ledger.usage(query))
-    if json:
-        print_json(as_json(query, rows, clock, own_prices=bool(loaded.config.accounts.prices)))
-    else:
-        click.echo(_heading(query, clock, loaded.config))
-        for line in table(query, rows, clock):
-            click.echo(line)
-    warn(_warnings(by.names, where, total(query, rows).unpriced, loaded.config))
+    return query, clock
 
 
-def _heading(query: UsageQuery, zone: tzinfo, config: Config) -> str:
-    prices = "list prices and those of [accounts.prices]" if config.accounts.prices else "list prices"
+def _heading(query: UsageQuery, zone: tzinfo, *, own_prices: bool) -> str:
+    prices = "list prices and those of [accounts.prices]" if own_prices else "list prices"
     start, end = (format_instant(at, zone) for at in (query.start, query.end))
     return f"{start} to {end} ({query.zone}); cost in USD at {prices}"
 
 
-def _warnings(names: Sequence[str], where: Where, unpriced: int, config: Config) -> list[str]:
+def _tag_warnings(names: Sequence[str], where: Where, config: Config) -> list[str]:
     used = {name.removeprefix("tag:") for name in (*names, *(name for name, _ in where)) if name.startswith("tag:")}
     unknown = sorted(used - set(config.accounts.tags))
-    warnings = [f"usage is not added up by tag {name}: add it to accounts.tags, for rows to come" for name in unknown]
-    if unpriced:
-        warnings.append(unpriced_warning(unpriced))
-    return warnings
+    return [f"usage is not added up by tag {name}: add it to accounts.tags, for rows to come" for name in unknown]

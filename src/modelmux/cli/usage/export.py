@@ -17,6 +17,7 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.focus import DayTotals, Version, focus_columns
 from modelmux.accounts.periods import Period
 from modelmux.accounts.rerate import unpriced_change
+from modelmux.cli.accounts.api.open_api import needs_this_machine
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, print_lines, warn
 from modelmux.cli.usage.end_users import with_end_users
@@ -46,6 +47,7 @@ _STDOUT: Final = Path("-")
 
 
 @click.command()
+@needs_this_machine
 @config_options
 @click.option("--format", "kind", type=click.Choice(tuple(_WRITERS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path), default=_STDOUT, metavar="FILE", help="Replaced; - for stdout, the default.")  # fmt: skip  # noqa: E501

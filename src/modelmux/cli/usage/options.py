@@ -93,12 +93,16 @@ def check_dimension(name: str, dimensions: Sequence[str]) -> None:
 
 def read_zone(name: str | None, config: Config) -> tuple[str, tzinfo]:
     """The zone of ``--zone``, or of the configuration, with its name."""
-    chosen = name or config.accounts.zone
+    return read_zone_of(name or config.accounts.zone)
+
+
+def read_zone_of(name: str) -> tuple[str, tzinfo]:
+    """A zone with its name; exits if this machine has none of it."""
     try:
-        zone = zone_of(chosen)
+        zone = zone_of(name)
     except ValueError as error:
         exit_with_error([str(error)], ZONE_HINT)
-    return ("UTC" if zone is UTC else chosen), zone
+    return ("UTC" if zone is UTC else name), zone
 
 
 def read_period(

@@ -15,6 +15,7 @@ from modelmux.accounts.rerate import has_models, is_rerated
 from modelmux.accounts.rerate import rerate as correction_of
 from modelmux.accounts.usage_views import money
 from modelmux.catalog.prices import PriceList
+from modelmux.cli.accounts.api.open_api import needs_this_machine
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, warn
 from modelmux.cli.sanitize import one_line
@@ -43,6 +44,7 @@ class Result:
 
 
 @click.command()
+@needs_this_machine
 @config_options
 @click.option("--since", metavar="TIME", help="Requests from then on: 2026-11-01, 2026-11, 30d; all by default.")
 @zone_option

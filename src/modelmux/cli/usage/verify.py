@@ -7,12 +7,14 @@ from typing import Any
 
 import click
 
+from modelmux.cli.accounts.api.open_api import needs_this_machine
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, print_json, print_lines, warn
 from modelmux.cli.usage.options import counted, with_ledger
 
 
 @click.command()
+@needs_this_machine
 @config_options
 @click.option("--repair", is_flag=True, help="Write the sums that differ anew.")
 @click.option("--json", "json", is_flag=True, help="Print JSON for machines.")

@@ -1,0 +1,1 @@
+"""The commands of accounts over the admin API of a gateway, with ``--url``."""
