@@ -279,3 +279,36 @@ async def test_what_it_has_is_in_use_for_a_second_after_it_was_told_of_more() ->
     await world.feed.freshen()
     assert not world.feed.is_stale
     await world.feed.aclose()
+
+
+async def test_what_it_is_told_of_after_a_time_in_which_it_did_not_run_is_read_before_a_request() -> None:
+    """A stopped worker: the word of a change waited for it, and so did requests with the key that was revoked."""
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.time += FRESH_FOR + 0.1
+    changed = world.store.next()
+    world.store.gate.clear()
+    world.feed.expect(changed.version)
+    assert world.feed.is_stale
+    world.store.gate.set()
+    await world.feed.freshen()
+    assert world.feed.current is changed
+    assert not world.feed.is_stale
+    await world.feed.aclose()
+
+
+async def test_a_look_is_as_old_as_its_beginning() -> None:
+    """A process that stops in the middle of one goes on with what was read before."""
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.store.gate.clear()
+    look = asyncio.ensure_future(world.feed.refresh())
+    await until(lambda: world.store.reads == 1)
+    world.time += FRESH_FOR + 0.1
+    world.store.next()
+    world.store.gate.set()
+    await look
+    assert world.feed.is_stale
+    await world.feed.aclose()
