@@ -152,7 +152,7 @@ class Feed:
 
     async def _read(self) -> None:
         """:raises StoreFailed:"""
-        began = self._clock()  # what is written from here on, it may not have
+        began, expected = self._clock(), self._expected  # what is written from here on, it may not have
         try:
             latest = await self._store.read(self.current)
         except StoreFailed as error:
@@ -162,6 +162,9 @@ class Feed:
             problem = f"{type(error).__name__}: {error}"
             self._set_problem(problem)
             raise StoreFailed(problem) from error
+        else:
+            if self._expected == expected:  # it has that, or it is gone: a backup was put back
+                self._expected = 0
         finally:
             if not self._is_behind:
                 self._looked_at = began
