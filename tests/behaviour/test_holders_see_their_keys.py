@@ -222,6 +222,14 @@ async def test_nothing_asks_for_the_usage_of_others(query: str, tmp_path: Path) 
     await world.end()
 
 
+async def test_what_is_expected_can_be_sent_as_it_is_written(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    await world.begin()
+    for query, expected in (("zone=x", "Europe/Berlin"), ("start=x", "T00:00:00Z"), ("group_by=key", "tag:NAME")):
+        assert expected in (await world.get("/v1/key/usage", query=query)).json()["error"]["message"]
+    await world.end()
+
+
 async def test_who_polls_gets_what_is_known_and_is_slowed_down(tmp_path: Path, clock: Clock) -> None:
     world = World(tmp_path)
     await world.begin()

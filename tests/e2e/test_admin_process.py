@@ -186,6 +186,18 @@ def test_a_worker_that_does_not_answer_is_told(begin: Callable[..., Admin]) -> N
     until(lambda: admin.statuses(key["secret"]) == {401})
 
 
+def test_calls_that_it_refuses_are_in_the_log(begin: Callable[..., Admin]) -> None:
+    admin = begin()
+    assert admin.call("GET", "/keys", token="canary-of-a-wrong-token").status_code == 401
+    assert httpx2.get(f"http://127.0.0.1:{admin.port}/admin/v1/keys", headers={"host": "a.example"}).status_code == 421
+    until(lambda: admin.process.output().count("request_refused") == 2)
+    lines = [line for line in admin.process.output().splitlines() if "request_refused" in line]
+    assert all("worker=admin" in line and "client=127.0.0.1" in line for line in lines)
+    assert "status=401" in lines[0]
+    assert "status=421" in lines[1]
+    assert "canary" not in admin.process.output()
+
+
 def test_it_is_restarted_and_requests_go_on(begin: Callable[..., Admin], emulate: Callable[..., Process]) -> None:
     admin = begin(upstream=emulate("--tokens-per-second", "40"))
     secret = admin.new_key()["secret"]

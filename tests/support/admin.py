@@ -33,12 +33,13 @@ PRINCIPALS = {
 
 
 class Admin:
-    """:ivar pending: workers that do not have a change in time."""
+    """:ivar pending: workers that do not have a change in time. :ivar wrong_by: microseconds of the clock of days."""
 
     def __init__(self, folder: Path, accounts: dict[str, Any] | None = None, **options: Any) -> None:
         self.path = folder / "accounts.db"
         self.store = SqliteDirectory(self.path)
         self.time = NOW
+        self.wrong_by = 0
         self.pending = 0
         self.awaited: list[int] = []
         config = Config.from_dict({
@@ -53,6 +54,7 @@ class Admin:
             ids=NewIds(self._seconds),
             issuer=lambda: Issuer([PEPPER], self._seconds),
             now=self._now,
+            clock=self._seconds,
             await_workers=self._await_workers,
             workers=tuple,
         )
@@ -92,7 +94,7 @@ class Admin:
 
     def _now(self) -> int:
         self.time += 1
-        return self.time
+        return self.time + self.wrong_by
 
     def _seconds(self) -> float:
         return self.time / 1_000_000

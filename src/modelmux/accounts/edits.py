@@ -95,7 +95,7 @@ def save_key(directory: Directory, key: Key, secret: Secret | None = None, *, by
     if key.person is not None and key.person not in directory.people:
         raise FieldError("person", f"there is no person {key.person!r}", "create it first")
     if not by_config and key.expires is not None and key.expires <= key.created:  # a file outlives what it names
-        raise FieldError("expires", "it is in the past", "expected a time to come, such as 90d")
+        raise FieldError("expires", "it is in the past", "expected a time to come")
     secrets = () if secret is None else (secret,)
     return Edit(action=action_of("key", directory.keys, key), subject=key.id, keys=(key,), secrets=secrets)
 

@@ -21,6 +21,12 @@ _MODEL: Final = re.compile(r"[A-Za-z0-9._:/@*-]{1,128}")
 _EMAIL: Final = re.compile(r"[^\s@,;<>\"]{1,64}@[^\s@,;<>\"]{1,255}")
 
 
+#: What is printable to Python, and shows nothing: fillers, selectors of variants, and the empty pattern of Braille.
+_UNSEEN: Final = re.compile(
+    r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0e\uffa0\U000e0100-\U000e01ef]|(?<=\w)\ufe0f"
+)
+
+
 class FieldError(ValueError):
     """A field that cannot be used.
 
@@ -52,7 +58,7 @@ def name(field: str, value: str) -> str:
     :raises FieldError:
     """
     value = value.strip()
-    if not value or len(value) > MAX_NAME or not value.isprintable():
+    if not value or len(value) > MAX_NAME or not value.isprintable() or _UNSEEN.search(value):
         raise FieldError(field, f"{value[:MAX_NAME]!r} is not a name", f"expected 1 to {MAX_NAME} printable characters")
     return value
 
@@ -60,7 +66,7 @@ def name(field: str, value: str) -> str:
 def email(field: str, value: str) -> str:
     """In lower case, without spaces around it. :raises FieldError:"""
     value = value.strip().lower()
-    if _EMAIL.fullmatch(value) is None or not value.isprintable():
+    if _EMAIL.fullmatch(value) is None or not value.isprintable() or _UNSEEN.search(value):
         raise FieldError(
             field, f"{value[:MAX_NAME]!r} is not an e-mail address", "expected one such as ann@example.com"
         )
@@ -70,7 +76,7 @@ def email(field: str, value: str) -> str:
 def instant(field: str, value: int) -> int:
     """Microseconds in UTC that can be written as a date. :raises FieldError:"""
     if not 0 <= value <= MAX_INSTANT:
-        raise FieldError(field, "it is not between 1970 and 9999-12-31", "expected a time such as 90d, or never")
+        raise FieldError(field, "it is not between 1970 and 9999-12-31", "expected a time within them")
     return value
 
 

@@ -67,6 +67,11 @@ class Principal(Struct, frozen=True, kw_only=True):
         """Whether it sees and changes the records of all."""
         return self.role in ("owner", "admin")
 
+    @property
+    def sees_subjects(self) -> bool:
+        """Whether it is shown whose the windows of a budget for each are: an end user may be stored as an address."""
+        return self.role != "viewer"
+
 
 def may(principal: Principal, permission: Permission) -> bool:
     """Whether the role has a permission at all; on which records, ``Scope`` says."""

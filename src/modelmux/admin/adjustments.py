@@ -103,6 +103,8 @@ async def _adjust(
 
 def _subject(call: Call, directory: Directory, budget: Budget, text: str) -> str:
     """Whose window a field means. :raises FieldError:"""
+    if not call.principal.sees_subjects:
+        raise FieldError("subject", "your role is not shown whose windows these are", "leave it out")
     match budget.applies_to.each:
         case "key":
             return named_key(call, directory, "subject", text) or ""

@@ -15,7 +15,7 @@ import msgspec
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.roles import Principal, may
-from modelmux.accounts.secret_format import ADMIN_PREFIX, KEY_PREFIX
+from modelmux.accounts.secret_format import KEY_PREFIX
 from modelmux.admin.backend import Backend
 from modelmux.admin.decode import decode_body, decode_query
 from modelmux.admin.errors import AccountsUnavailable, of_field
@@ -115,7 +115,7 @@ class AdminApp:
                 f"The role {principal.role} may not {operation.method} {BASE}{operation.path}.",
                 code="role_not_allowed", hint="Ask an owner of this gateway for a token of another role.",
             )  # fmt: skip
-        self._limits.check_principal(principal.name, self._backend.now())
+        self._limits.check_principal(principal.name, self._ticks())
         query = scope.get("query_string", b"")
         params = decode_query(query, operation.params)
         raw = body = None
@@ -141,20 +141,20 @@ class AdminApp:
 
     def _principal(self, scope: Scope) -> Principal:
         """:raises Unauthorized: :raises TooManyCalls: after many wrong tokens from an address."""
-        address, now = _address(scope), self._backend.now()
+        address, now = _address(scope), self._ticks()
         self._limits.check_address(address, now)
         value = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
         scheme, _, token = value.decode("latin-1").strip().partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
             raise Unauthorized(
-                "No token was sent.", hint=f"Send 'Authorization: Bearer {ADMIN_PREFIX}…', a token of the admin API."
+                "No token was sent.", hint="Send 'Authorization: Bearer …' with a token of the admin API."
             )
         if token.startswith(KEY_PREFIX):
             self._limits.failed(address, now)
             raise Unauthorized(
                 "This is a virtual key, which the admin API does not take.",
-                hint=f"Send a token of the admin API, which begins with {ADMIN_PREFIX}, or use GET /v1/key.",
+                hint="Send a token of the admin API, one of [admin], or use GET /v1/key.",
             )
         principal = self._authenticate(token)
         if principal is None:
@@ -201,6 +201,10 @@ class AdminApp:
             return AccountsUnavailable("The accounts cannot be read or written.", hint="Try again shortly.")
         self._log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
         return GatewayError(INTERNAL_MESSAGE, hint=f"Its log has the details under the request id {request_id}.")
+
+    def _ticks(self) -> int:
+        """Microseconds of a clock that never jumps: limits by one that was set back would refuse all for as long."""
+        return int(self._backend.clock() * 1_000_000)
 
     def _request_id(self, scope: Scope) -> str:
         for name, value in scope["headers"]:

@@ -33,7 +33,7 @@ class Backend:
     """What handlers of the admin API read and change.
 
     :param issuer: reads the pepper, and makes it if there is none: for new secrets alone.
-    :param now: microseconds in UTC.
+    :param now: microseconds in UTC. :param clock: monotonic seconds.
     :param await_workers: waits until each worker has a version of the directory, for at most a second; returns how many
         have not.
     """
@@ -44,5 +44,6 @@ class Backend:
     ids: NewIds
     issuer: Callable[[], Issuer]
     now: Callable[[], int]
+    clock: Callable[[], float]
     await_workers: Callable[[int], Awaitable[int]]
     workers: Callable[[], Sequence[WorkerState]]

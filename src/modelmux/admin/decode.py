@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from modelmux.errors import InvalidRequest
 from modelmux.wire.json_types import in_json_terms
-from modelmux.wire.openai.common import decode_any, dotted
+from modelmux.wire.openai.common import decode_any, dotted, nested_too_deeply
 
 S = TypeVar("S", bound=Struct)
 _MAX_SHOWN: Final = 60
@@ -25,9 +25,34 @@ _MISSING: Final = re.compile(r"missing required field `(?P<field>[^`]*)`")
 def decode_body(body: bytes, type: type[S]) -> S:
     """An empty body is an object without fields. :raises InvalidRequest:"""
     raw = decode_any(body) if body.strip() else {}
+    _check_names(body)
     if not isinstance(raw, dict):
         raise InvalidRequest("The request body is not an object.", hint="Send one JSON object.")
     return _convert(raw, type, strict=True)
+
+
+def _check_names(body: bytes) -> None:
+    """What was sent is what counts, so no field comes twice. :raises InvalidRequest:
+
+    :param body: JSON, or empty.
+    """
+    try:
+        json.loads(body.decode() if body.strip() else "{}", object_pairs_hook=_named_once)
+    except RecursionError:
+        raise nested_too_deeply() from None
+
+
+def _named_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise _twice(name)
+        fields[name] = value
+    return fields
+
+
+def _twice(name: str) -> InvalidRequest:
+    return InvalidRequest(f"{name[:_MAX_SHOWN]}: it comes twice.", param=name[:_MAX_SHOWN], hint="Send it once.")
 
 
 def decode_query(query: bytes, type: type[S]) -> S:
@@ -40,7 +65,7 @@ def decode_query(query: bytes, type: type[S]) -> S:
     raw: dict[str, Any] = {}
     for name, value in pairs:
         if name in raw:
-            raise InvalidRequest(f"{name[:_MAX_SHOWN]}: it comes twice.", param=name[:_MAX_SHOWN], hint="Send it once.")
+            raise _twice(name)
         raw[name] = value
     return _convert(raw, type, strict=False)
 
@@ -89,7 +114,7 @@ def _value(raw: Any, path: str) -> Any:
     for part in path.split(".") if path else ():
         if isinstance(raw, dict):
             raw = raw.get(part)
-        elif isinstance(raw, list) and part.isdigit() and int(part) < len(raw):
+        elif isinstance(raw, list) and part.isdecimal() and int(part) < len(raw):
             raw = raw[int(part)]
     return raw
 

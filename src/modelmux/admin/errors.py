@@ -64,6 +64,6 @@ def of_field(error: FieldError) -> GatewayError:
     return InvalidRequest(message, param=field, hint=hint)
 
 
-def no_record(kind: str, id: str) -> NoSuchRecord:
-    """:param kind: ``key`` and so on."""
-    return NoSuchRecord(f"There is no {kind} {id[:80]!r} that you may see.", param="id", hint="Check the id.")
+def no_record(kind: str, id: str, may: str = "see") -> NoSuchRecord:
+    """:param kind: ``key`` and so on. :param may: ``see`` or ``change``."""
+    return NoSuchRecord(f"There is no {kind} {id[:80]!r} that you may {may}.", param="id", hint="Check the id.")

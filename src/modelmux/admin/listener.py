@@ -17,6 +17,7 @@ from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import GatewayError, MethodNotAllowed, Unauthorized
 from modelmux.server.auth import is_loopback
 from modelmux.server.host_and_origin import HostAndOriginCheck
+from modelmux.server.refused import RefusedRequests, log_refused
 from modelmux.server.responses import Receive, Scope, Send, send_error, send_json
 from modelmux.version import __version__
 
@@ -42,11 +43,17 @@ class AdminListener:
 
     :param host: where it listens, whatever the configuration says by now.
     :param on_startup, on_shutdown: run by the server's lifespan.
+    :param refused: logs requests that do not reach the API, those that the HTTP parser refuses included.
     """
 
     def __init__(
-        self, host: str, on_startup: Callable[[], Awaitable[None]], on_shutdown: Callable[[], Awaitable[None]]
+        self,
+        host: str,
+        on_startup: Callable[[], Awaitable[None]],
+        on_shutdown: Callable[[], Awaitable[None]],
+        refused: RefusedRequests | None = None,
     ) -> None:
+        self.refused = refused
         self._host = host
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
@@ -67,6 +74,7 @@ class AdminListener:
             try:
                 await self._answer(scope, receive, send)
             except GatewayError as error:
+                log_refused(self, error, scope)
                 await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
         else:
             await send({"type": "websocket.close", "code": 1000})

@@ -31,6 +31,7 @@ def open_backend(
         ids=ids,
         issuer=lambda: Issuer(read_peppers(config, environment, directory.load, runtime.now), runtime.now),
         now=ids.now,
+        clock=runtime.clock,
         await_workers=await_workers,
         workers=workers,
     )

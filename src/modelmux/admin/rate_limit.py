@@ -42,7 +42,7 @@ class _Buckets:
 
 
 class CallLimits:
-    """Times are microseconds in UTC."""
+    """Times are microseconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._calls = _Buckets(CALLS, round(_MICRO / CALLS_PER_SECOND))

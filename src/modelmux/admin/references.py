@@ -71,8 +71,13 @@ def _named(
     if text is None:
         return None
     wanted = text.strip().lower()
-    for record in call.scope(directory).seen(records):
-        if record.id == text.strip() or name_of(record).lower() == wanted:
-            return record.id
+    seen = call.scope(directory).seen(records)
+    for matches in (
+        lambda one: one.id == text.strip(),
+        lambda one: name_of(one).lower() == wanted,
+    ):  # a name may be an id
+        match = next(filter(matches, seen), None)
+        if match is not None:
+            return match.id
     problem = f"there is no {text[:MAX_NAME]!r} that you may see"
     raise FieldError(field, problem, "expected the id or the name of one that a list shows")

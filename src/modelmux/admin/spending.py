@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budget_windows import WindowState, current_adjustments
@@ -54,17 +55,22 @@ async def states_of_chains(
 async def windows_of(
     call: Call, directory: Directory, chosen: Sequence[tuple[Budget, str | None]], most: int
 ) -> list[list[WindowView]]:
-    """The windows of now of budgets. :param most: of a budget for each. :raises StoreFailed:"""
+    """The windows of now of budgets, as the principal may see them. :param most: of a budget for each.
+
+    :raises StoreFailed:
+    """
+    shows = call.principal.sees_subjects
     states = await states_of(call.backend.config, directory, call.now, chosen, most)
     return [
-        [window_view(budget, state) for state in of_budget]
+        [view if shows else replace(view, subject=None) for state in of_budget for view in [window_view(budget, state)]]
         for (budget, _), of_budget in zip(chosen, states, strict=True)
     ]
 
 
 def adjustments_of_now(call: Call, directory: Directory, budget: Budget) -> list[Adjustment]:
-    """Those that count now, in the order in which they apply."""
-    return current_adjustments(directory, budget, call.now, zone_of(call.backend.config.accounts.zone))
+    """Those that count now, in the order in which they apply; of others only as far as the principal may see whose."""
+    adjustments = current_adjustments(directory, budget, call.now, zone_of(call.backend.config.accounts.zone))
+    return [one for one in adjustments if call.principal.sees_subjects or not one.subject]
 
 
 def _state(budget: Budget, state: WindowState) -> BudgetState:

@@ -10,10 +10,8 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_team
 from modelmux.accounts.roles import Principal, Role
+from modelmux.config.admin_check import OWNER
 from modelmux.config.admin_schema import AdminConfig
-
-#: What the audit log calls the holder of ``admin.token``.
-OWNER = "owner"
 
 
 def authenticator(admin: AdminConfig, directory: Callable[[], Directory]) -> Callable[[str], Principal | None]:

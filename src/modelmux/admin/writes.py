@@ -92,7 +92,7 @@ def check_changes(call: Call, directory: Directory, kind: str, record: Record) -
     """Whether the principal may write a record that it names. :raises NoSuchRecord: as for those that there are not,
     so that ids of others tell nothing."""
     if not call.scope(directory).changes(record):
-        raise no_record(kind, record.id)
+        raise no_record(kind, record.id, "change")
 
 
 def check_selected(call: Call, directory: Directory, record: Budget | Limit) -> None:

@@ -13,6 +13,7 @@ from modelmux.accounts.attribution import is_tag_name
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
 from modelmux.config.price_overrides import AccountsConfig
+from modelmux.config.weak_keys import weakness
 from modelmux.wire.http import Origin
 
 #: RFC 9110, 5.6.2: what a name of a header consists of.
@@ -65,6 +66,9 @@ def check_accounts(accounts: AccountsConfig) -> None:
     if accounts.webhook is not None and (problem := webhook_problem(accounts.webhook.reveal())) is not None:
         problems.append(Problem(("accounts", "webhook"), problem))
         hint = hint or 'Set a URL such as "https://example.com/hook".'
+    if accounts.webhook_secret is not None and (problem := weakness(accounts.webhook_secret.reveal())) is not None:
+        problems.append(Problem(("accounts", "webhook_secret"), problem))
+        hint = hint or "Generate one with: openssl rand -hex 24"
     if not accounts.enabled:
         unused = [name for name in ("keys", "require_key") if getattr(accounts, name)]
         message = "has no effect while accounts.enabled is false: requests would need none of these keys"

@@ -14,6 +14,8 @@ from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.config.weak_keys import weakness
 
+#: What the audit log calls the holder of ``admin.token``.
+OWNER: Final = "owner"
 #: What switches the listener off, in lower case.
 _OFF: Final = frozenset({"", "off", "no", "none", "false", "0"})
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[0-9A-Za-z._-]+):([0-9]{1,5})")
@@ -84,6 +86,8 @@ def _entry_problems(admin: AdminConfig) -> Iterator[Problem]:
         path = ("admin", "tokens", index)
         if not names[index]:
             yield Problem((*path, "name"), "it is empty")
+        elif names[index] == OWNER:
+            yield Problem((*path, "name"), "the holder of admin.token has this name")
         elif names[index] in names[:index]:
             yield Problem((*path, "name"), "another token has this name")
         if one.role == "team_admin" and not one.team:

@@ -21,6 +21,8 @@ _EXAMPLES: Final = frozenset({
 })  # fmt: skip
 #: What replaces a key that was removed: stars, dots, crosses, <key>, ${KEY}.
 _MASK: Final = re.compile(r"(?:modelmux)?[*.…•x]+|secret\('\*+'\)|<.*>|\$\{.*\}|\{\{.*\}\}")
+#: What other programs replace by a secret that lies elsewhere.
+_REFERENCE: Final = re.compile(r"(?:env|file|vault|op|secret):\S+|os\.environ/\S+|\$[a-z_(].*|@/\S+", re.DOTALL)
 _HINT: Final = "Generate a key, for example with: openssl rand -hex 24"
 
 
@@ -38,6 +40,8 @@ def check_keys(keys: Iterable[str]) -> None:
 
 def weakness(key: str) -> str | None:
     """Why a key is not secret; None if it may be."""
+    if _REFERENCE.fullmatch(key.strip().lower()):
+        return "it names a variable or a file, which is not read: the name would be the key"
     bare = re.sub(r"[\s_-]", "", key.lower().strip().removeprefix("sk-"))
     if not bare:
         return "it is empty"

@@ -30,6 +30,22 @@ def test_what_cannot_work_is_refused_with_what_would(check: Callable[..., Any], 
     assert (caught.value.field, caught.value.expected) == ("field", expected)
 
 
+@pytest.mark.parametrize(
+    "text", ["a\u3164", "a\u2800b", "a\uffa0b", "a\u115fb", "a\ufe0e", "a\ufe0f", "a\u034fb", "a\U000e0101"]
+)
+def test_what_shows_nothing_is_in_no_name(text: str) -> None:
+    """Two names that look the same are one name to whoever revokes a key."""
+    with pytest.raises(FieldError, match="is not a name"):
+        fields.name("name", text)
+    with pytest.raises(FieldError, match="is not an e-mail address"):
+        fields.email("email", f"{text}@example.com")
+
+
+@pytest.mark.parametrize("text", ["\u26a0\ufe0f prod", "Müller", "e\u0301quipe", "データ", "مفتاح"])
+def test_names_of_all_scripts_are_names(text: str) -> None:
+    assert fields.name("name", f" {text} ") == text
+
+
 def test_what_is_good_comes_back_in_one_form() -> None:
     assert fields.zone("zone", "Europe/Berlin") == "Europe/Berlin"
     assert fields.apis("apis", [" chat", "chat", "vertex"]) == ("chat", "vertex")

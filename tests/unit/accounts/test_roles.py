@@ -122,3 +122,7 @@ def test_limits_are_as_budgets(directory: Directory) -> None:
 def test_two_teams_in_one_line_are_both_its_own(directory: Directory) -> None:
     scope = Scope(directory, _principal("team_admin", teams=("team_own", "team_low")))
     assert [one.id for one in TEAMS if scope.changes(one)] == []
+
+
+def test_a_viewer_is_shown_numbers_and_not_whose_they_are() -> None:
+    assert [role for role in ROLES if not Principal(name="a", role=role).sees_subjects] == ["viewer"]

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from modelmux.accounts.edits import save_team
+from modelmux.accounts.records import Team
 from support.admin import PEPPER, Admin, organisation, text_of
 
 
@@ -68,6 +70,20 @@ async def test_a_name_that_is_taken_does_not_tell_by_whom(admin: Admin) -> None:
     assert "key_other" not in error["message"]
     error = await admin.refused(409, "POST", "/keys", {"name": "other", "team": "team_own"}, role="admin")
     assert "key_other" in error["message"]
+
+
+async def test_a_name_that_is_the_id_of_another_record_is_not_taken_for_it(admin: Admin) -> None:
+    await organisation(admin)
+    await admin.edit(lambda d: save_team(d, Team(id="team_0", name="team_other")))
+    made = await admin.ok("POST", "/keys", {"name": "new", "team": "team_other"})
+    assert made["team"] == "team_other"
+    assert (await admin.ok("POST", "/keys", {"name": "next", "team": "LOW"}))["team"] == "team_low"
+
+
+async def test_a_team_that_is_seen_and_not_changed_is_said_so(admin: Admin) -> None:
+    await organisation(admin)
+    error = await admin.refused(404, "PATCH", "/teams/team_own", {"name": "mine"}, role="team_admin")
+    assert "that you may change" in error["message"]
 
 
 async def test_a_member_uses_its_own_keys_only(admin: Admin) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from pathlib import Path
 
 import pytest
 
+from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.windows import Window
 from support.admin import Admin, organisation
 
 FORM = {
@@ -125,6 +128,37 @@ async def test_a_window_of_each_is_topped_up_alone(admin: Admin) -> None:
     assert (window["subject"], window["limit"]) == ("usr_own", "6")
     (window,) = (await admin.ok("GET", f"{path}/windows", query="subject=usr_other"))["data"]
     assert window["limit"] == "5"
+
+
+async def test_a_viewer_sees_numbers_and_not_whose_they_are(tmp_path: Path) -> None:
+    """End users may be stored as they were sent, which is often an e-mail address."""
+    admin = Admin(tmp_path, {"end_user": "plain"})
+    await organisation(admin)
+    for each, subject in (("end_user", "client@example.org"), ("person", "own@example.com"), ("key", "own")):
+        path = f"/budgets/{(await admin.ok('POST', '/budgets', {'limit': '5', 'applies_to': {'each': each}}))['id']}"
+        made = await admin.ok("POST", f"{path}/top-up", {"amount": "1", "subject": subject, "reason": "for a client"})
+        query = f"subject={subject}"
+        assert (await admin.ok("GET", f"{path}/windows", query=query))["data"][0]["limit"] == "6"
+        error = await admin.refused(400, "GET", f"{path}/windows", query=query, role="viewer")
+        assert error["param"] == "subject"
+        assert (await admin.ok("GET", path))["adjustments"] == [made]
+        assert (await admin.ok("GET", path, role="viewer"))["adjustments"] == []
+    await admin.aclose()
+
+
+async def test_windows_have_their_subjects_for_those_who_may_know_them(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = [WindowState(window=Window(0, 1), subject="client@example.org", limit=5, spent=1, held=0)]
+
+    async def states_of(*_: object) -> list[list[WindowState]]:
+        return [states]
+
+    path = f"/budgets/{(await admin.ok('POST', '/budgets', {'limit': '5', 'applies_to': {'each': 'end_user'}}))['id']}"
+    monkeypatch.setattr("modelmux.admin.spending.states_of", states_of)
+    for shown in (path, f"{path}/windows", "/budgets"):
+        assert "client@example.org" in (await admin.call("GET", shown)).body.decode()
+        assert "client@example.org" not in (await admin.call("GET", shown, role="viewer")).body.decode()
 
 
 async def test_limits_of_selected_requests(admin: Admin) -> None:

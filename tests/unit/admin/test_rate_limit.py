@@ -49,3 +49,12 @@ async def test_many_calls_of_a_principal_are_slowed_down(admin: Admin) -> None:
     assert statuses[:CALLS] == [200] * CALLS
     assert statuses[-1] == 429
     assert (await admin.call("GET", "/keys", role="admin")).status == 200
+
+
+async def test_a_clock_that_was_wrong_locks_out_no_one(admin: Admin) -> None:
+    admin.wrong_by = 24 * 3600 * SECOND
+    await admin.ok("GET", "/keys")
+    await admin.refused(401, "GET", "/keys", role="nothing")
+    admin.wrong_by = 0
+    await admin.ok("GET", "/keys")
+    await admin.refused(401, "GET", "/keys", role="nothing")

@@ -227,6 +227,28 @@ async def test_values_that_cannot_be_used_are_named(admin: Admin, body: dict[str
     assert (await admin.refused(400, "POST", "/keys", body))["param"] == param
 
 
+@pytest.mark.parametrize("digit", ["²", "٣", "0"])
+async def test_the_name_of_an_unknown_field_may_look_like_a_path(admin: Admin, digit: str) -> None:
+    error = await admin.refused(400, "POST", "/keys", {"name": "a", "models": ["fast"], f"models.{digit}": 1})
+    assert (error["param"], error["code"]) == (f"models.{digit}", "unknown_parameter")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"name": "a", "models": ["fast"], "models": []}', "models"),
+        (b'{"name": "a", "limits": {"rpm": 5, "rpm": null}}', "rpm"),
+        (b'{"name": "a", "tags": {"app": "b", "\\u0061pp": "c"}}', "app"),
+        (b'{"name": "a", "' + b"x" * 5000 + b'": 1, "' + b"x" * 5000 + b'": 1}', "x" * 60),
+    ],
+)
+async def test_a_field_that_comes_twice_is_refused(admin: Admin, body: bytes, param: str) -> None:
+    """Whichever of the two counts, another reader of the body takes the other one."""
+    error = await admin.refused(400, "POST", "/keys", body)
+    assert error["param"] == param
+    assert "comes twice" in error["message"]
+
+
 async def test_paths_may_be_anything(admin: Admin) -> None:
     for id in ("\ud800", "\x00", "..", "%2e%2e", "a" * 128, "' OR 1=1 --"):
         await admin.refused(404, "GET", f"/keys/{id}")

@@ -53,6 +53,9 @@ def test_keys_that_nothing_would_ask_for_are_an_error(accounts: dict[str, Any]) 
             )
             for name in ("Authorization", "x-api-key", "Cookie", "proxy-authorization", "x-goog-api-key")
         ),
+        ({"webhook_secret": "file:/run/secrets/webhook"}, ("accounts.webhook_secret: it names a variable or a file, "
+         "which is not read: the name would be the key")),
+        ({"webhook_secret": "changeme"}, "accounts.webhook_secret: it is a well-known example from manuals"),
         ({"webhook": "ftp://hooks.example.com/x"}, "accounts.webhook: it is not an http or https URL"),
         ({"webhook": "https:///x"}, "accounts.webhook: it is not an http or https URL"),
         ({"webhook": "https://h:port/x"}, "accounts.webhook: it is not an http or https URL"),

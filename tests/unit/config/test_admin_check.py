@@ -65,6 +65,8 @@ def test_tokens_that_can_be_used() -> None:
         ("mmx-admin-changeme", "a well-known example"),
         ("mmx-admin-", "it is empty"),
         ("${TOKEN}", "a placeholder"),
+        ("env:GRAFANA_TOKEN", "names a variable or a file"),
+        ("mmx-admin-file:/run/token", "names a variable or a file"),
         ("sk-of-models", "it is one of server.api_keys"),
         ("sk-mmx-something", "the form of a virtual key"),
         ("with a line\nbreak", "characters that a header cannot have"),
@@ -92,6 +94,7 @@ def test_the_token_of_the_owner_is_checked_too() -> None:
     ("entries", "problem"),
     [
         ([entry(" ", "token-one")], "it is empty"),
+        ([entry("Owner ", "token-one")], "the holder of admin.token has this name"),
         ([entry("A", "token-one"), entry("a ", "token-two")], "another token has this name"),
         ([entry("a", "token-one", "team_admin")], "a team_admin needs the name of a team"),
         ([entry("a", "token-one", "owner", "data")], "an owner is not limited to a team"),

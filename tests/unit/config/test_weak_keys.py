@@ -26,6 +26,18 @@ def test_what_stands_in_manuals_is_no_key(key: str) -> None:
         assert key not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "key",
+    ["env:MY_KEY", "ENV:MY_KEY", "file:/run/secrets/key", "file:///run/key", "os.environ/KEY", "$MY_KEY", "$(cat key)",
+     "@/run/secrets/key", "op://vault/key", "vault:secret/key"],
+)  # fmt: skip
+def test_the_name_of_a_variable_or_of_a_file_is_no_key(key: str) -> None:
+    """Other programs read what it names. Here the name itself would be the key."""
+    with pytest.raises(ConfigError, match="names a variable or a file") as caught:
+        check_keys([key])
+    assert key not in str(caught.value)
+
+
 @pytest.mark.parametrize("key", ["", " ", "\t"])
 def test_nothing_is_no_key(key: str) -> None:
     with pytest.raises(ConfigError, match="empty"):

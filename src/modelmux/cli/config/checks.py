@@ -27,6 +27,7 @@ from modelmux.routing.warnings import route_warnings, unknown_model, unknown_mod
 from modelmux.runtime import Runtime
 from modelmux.server.exposure import check_exposure
 from modelmux.store.directory.managed import check_entries
+from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.upstream.downloads.url_guard import UrlGuard
 from modelmux.upstream.trust import configured_trust
 
@@ -40,6 +41,7 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
     for check in (
         _cards,
         _accounts,
+        _store,
         check_entries,
         _prices,
         _routes,
@@ -92,6 +94,11 @@ def _cards(config: Config) -> None:
 
 def _accounts(config: Config) -> None:
     check_accounts(config.accounts)
+
+
+def _store(config: Config) -> None:
+    if config.accounts.enabled:
+        ledger_path(config)
 
 
 def _prices(config: Config) -> None:

@@ -109,7 +109,9 @@ class OwnKeys:
             return await self._answers.get(msgspec.json.encode(query), lambda: self._read(key.id, read))
         except FieldError as error:
             raise InvalidRequest(
-                f"{error.field}: {error.problem}.", param=error.field, hint=f"{error.expected.capitalize()}."
+                f"{error.field}: {error.problem}.",
+                param=error.field,
+                hint=f"{error.expected[:1].upper()}{error.expected[1:]}.",
             ) from None
 
     def _key(self, caller: Caller) -> tuple[Directory, Key]:

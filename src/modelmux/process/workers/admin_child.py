@@ -20,6 +20,7 @@ from modelmux.admin.listener import AdminListener
 from modelmux.admin.open_backend import open_backend
 from modelmux.admin.tokens import authenticator
 from modelmux.config import Config
+from modelmux.config.admin_check import admin_tokens
 from modelmux.process.server import gateway_config
 from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
 from modelmux.process.workers.protocol import DirectoryChanged
@@ -28,9 +29,11 @@ from modelmux.process.workers.totals import running_workers
 from modelmux.runtime import Runtime
 from modelmux.server.account_keys import log_directory_problems
 from modelmux.server.health import Readiness
+from modelmux.server.refused import RefusedRequests
 from modelmux.store.directory.open_directory import open_directory, open_feed
 from modelmux.store.ledger.open_ledger import open_ledger
 from modelmux.telemetry.log import Log
+from modelmux.wire.redaction import redaction_of
 
 #: Seconds that a write waits until each worker has it, and between two looks.
 LONGEST_WAIT: Final = 1.0
@@ -60,7 +63,8 @@ class AdminServer(ChildServer):
         assert feed is not None, "accounts are on"
         self._feed = feed  # for the teams of tokens
         self._store, self._ledger = open_directory(options.config), open_ledger(options.config)
-        self._listener = AdminListener(host, self._on_startup, self._on_shutdown)
+        self._refused = RefusedRequests(log, self._runtime.clock)
+        self._listener = AdminListener(host, self._on_startup, self._on_shutdown, self._refused)
         super().__init__(gateway_config(self._listener), Readiness(), options, log)
         self._alive = SignsOfLife(options.board.admin, options.heartbeat)
         self._serve_by(options.config, log)
@@ -73,7 +77,11 @@ class AdminServer(ChildServer):
         def teams() -> Directory:
             return self._feed.current
 
-        self._listener.serve(config, AdminApp(backend, authenticator(config.admin, teams), log=log))
+        self._refused.redact = redaction_of(
+            [*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)]
+        )
+        api = AdminApp(backend, authenticator(config.admin, teams), log=log, refused=self._refused)
+        self._listener.serve(config, api)
 
     async def await_workers(self, version: int) -> int:
         """See ``Backend``."""
@@ -101,6 +109,7 @@ class AdminServer(ChildServer):
         self._feed.watch()
 
     async def _on_shutdown(self) -> None:
+        self._refused.flush()
         await self._feed.aclose()
         await self._store.aclose()
         await self._ledger.aclose()

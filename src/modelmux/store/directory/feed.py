@@ -80,7 +80,7 @@ class Feed:
         """This version was written: look for it now. Until it is here, ``FRESH_FOR`` seconds from now requests
         wait for it and are refused. It needs a running event loop."""
         if version > max(self.current.version, self._expected):
-            if not self._is_behind:
+            if not self._is_behind and not self.is_stale:  # a process that did not run hears of it late
                 self._looked_at = self._clock()
             self._expected = version
             self._refreshed()
@@ -152,6 +152,7 @@ class Feed:
 
     async def _read(self) -> None:
         """:raises StoreFailed:"""
+        began, expected = self._clock(), self._expected  # what is written from here on, it may not have
         try:
             latest = await self._store.read(self.current)
         except StoreFailed as error:
@@ -161,12 +162,15 @@ class Feed:
             problem = f"{type(error).__name__}: {error}"
             self._set_problem(problem)
             raise StoreFailed(problem) from error
+        else:
+            if self._expected == expected:  # it has that, or it is gone: a backup was put back
+                self._expected = 0
         finally:
             if not self._is_behind:
-                self._looked_at = self._clock()
+                self._looked_at = began
         if latest is not self.current:
             self.current = latest
-            self._looked_at = self._clock()
+            self._looked_at = began
             for on_change in self.on_change:
                 on_change(latest)
         if self._failing:

@@ -177,6 +177,16 @@ def test_keys_and_teams_of_the_file_are_checked(tmp_path: Path, entry: str, prob
     assert problem in checked.stderr
 
 
+@pytest.mark.parametrize("store", ["/var/lib/accounts.db", "postgres://host/db", "sqlite:"])
+def test_where_the_accounts_are_is_checked(tmp_path: Path, store: str) -> None:
+    accounts = f"[accounts]\nstore = '{store}'\n"
+    for enabled, code in (("enabled = true\n", 1), ("", 0)):
+        (tmp_path / "c.toml").write_text(f"{VERTEX}{accounts}{enabled}")
+        checked = run("config", "validate", "c.toml", home=tmp_path)
+        assert checked.code == code, checked.stderr
+        assert ("accounts.store: " in checked.stderr) == bool(enabled)
+
+
 def test_what_the_directory_and_the_environment_have_is_not_asked_for(tmp_path: Path) -> None:
     entries = (
         "[[accounts.teams]]\nname = 'a'\nparent = 'Above'\n"

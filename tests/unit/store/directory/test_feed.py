@@ -279,3 +279,79 @@ async def test_what_it_has_is_in_use_for_a_second_after_it_was_told_of_more() ->
     await world.feed.freshen()
     assert not world.feed.is_stale
     await world.feed.aclose()
+
+
+async def test_what_it_is_told_of_after_a_time_in_which_it_did_not_run_is_read_before_a_request() -> None:
+    """A stopped worker: the word of a change waited for it, and so did requests with the key that was revoked."""
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.time += FRESH_FOR + 0.1
+    changed = world.store.next()
+    world.store.gate.clear()
+    world.feed.expect(changed.version)
+    assert world.feed.is_stale
+    world.store.gate.set()
+    await world.feed.freshen()
+    assert world.feed.current is changed
+    assert not world.feed.is_stale
+    await world.feed.aclose()
+
+
+async def test_a_look_is_as_old_as_its_beginning() -> None:
+    """A process that stops in the middle of one goes on with what was read before."""
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.store.gate.clear()
+    look = asyncio.ensure_future(world.feed.refresh())
+    await until(lambda: world.store.reads == 1)
+    world.time += FRESH_FOR + 0.1
+    world.store.next()
+    world.store.gate.set()
+    await look
+    assert world.feed.is_stale
+    await world.feed.aclose()
+
+
+async def test_a_version_that_is_gone_is_not_waited_for() -> None:
+    """A backup was put back: the change that the process was told of is not in it, and there is nothing to wait for."""
+    world = World()
+    world.feed.watch()
+    restored = world.store.next()
+    world.store.next()
+    world.store.error = StoreFailed("locked")
+    world.feed.expect(2)
+    await world.looked()
+    world.time += FRESH_FOR + 0.1
+    with pytest.raises(StoreUnavailable):
+        await world.feed.freshen()
+    world.store.directory, world.store.error = restored, None
+    await world.feed.freshen()
+    assert world.feed.current is restored
+    world.time += FRESH_FOR + 0.1
+    await world.feed.freshen()
+    assert not world.feed.is_stale
+    await world.feed.aclose()
+
+
+async def test_a_look_that_began_before_the_word_of_a_change_does_not_answer_it() -> None:
+    world = World()
+    world.awake.clear()
+    world.feed.watch()
+    world.store.gate.clear()
+    look = asyncio.ensure_future(world.feed.refresh())
+    await until(lambda: world.store.reads == 1)
+    changed = world.store.next()
+    world.feed.expect(changed.version)
+    world.store.error = StoreFailed("locked")  # from the next look on
+    world.store.gate.set()
+    await look
+    await until(lambda: world.problems != [])
+    world.time += FRESH_FOR + 0.1
+    with pytest.raises(StoreUnavailable):
+        await world.feed.freshen()
+    world.store.error = None
+    await world.feed.freshen()
+    assert world.feed.current is changed
+    await world.feed.aclose()
