@@ -123,6 +123,7 @@ ROUTES = {
     ("POST", "/projects/x/locations/x/publishers/anthropic/models/x:streamRawPredict"),
     ("POST", "/x/projects/x/locations/x/publishers/anthropic/models/x:rawPredict"),
     ("POST", "/x/projects/x/locations/x/publishers/anthropic/models/x:streamRawPredict"),
+    ("GET", "/v1/key"), ("GET", "/key"), ("GET", "/v1/key/usage"), ("GET", "/key/usage"),
     ("GET", "/v1/models"), ("GET", "/v1/models/x"), ("GET", "/models"), ("GET", "/models/x"), ("GET", "/metrics"),
 }  # fmt: skip
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
+import subprocess
+import sys
 from typing import Any
 
 import msgspec
@@ -111,6 +113,7 @@ LOGGED = {
     "status", "code", "message", "duration_s", "time_to_first_token_s", "input_tokens", "cache_read_tokens",
     "cache_write_tokens",
     "output_tokens", "notices", "upstream_request_id", "user_agent", "operation", "requested_model",
+    "key", "team", "person", "trace_id",
 }  # fmt: skip
 
 
@@ -122,7 +125,17 @@ async def test_s32_request_lines_have_known_fields_only() -> None:
     unknown = set(line) - LOGGED
     assert not {name for name in unknown if not isinstance(line[name], int | float)}, "a new field may hold text"
     assert "canary" not in json.dumps(line)
-    assert not list(imported("langfuse", "sentry_sdk", "opentelemetry", "datadog"))
+    assert not list(imported("langfuse", "sentry_sdk", "datadog"))
+    assert {line.partition(":")[0] for line in imported("opentelemetry")} == {"telemetry/tracing/exporter.py"}
+
+
+def test_s32_nothing_of_opentelemetry_is_imported_where_no_variable_asks_for_it() -> None:
+    code = (
+        "import sys; from modelmux import Config; from modelmux.app import Gateway\n"
+        "Gateway(Config.from_dict({'vertex': {'project': 'p', 'location': 'global'}}), environment={})\n"
+        "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 async def test_s42_errors_do_not_name_internal_addresses() -> None:
