@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from typing import Final
 
 from msgspec import Struct
 
@@ -12,11 +10,10 @@ from modelmux.accounts.budgets import Unit
 from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.name_pattern import matches_model
+from modelmux.accounts.periods import day_of
 from modelmux.accounts.priced_calls import cost_of_attempts
 from modelmux.accounts.slices import WindowKey
 from modelmux.catalog.prices import PriceList
-
-_MICRO: Final = 1_000_000
 
 
 class ChargedWindow(Struct, frozen=True, array_like=True):
@@ -52,6 +49,5 @@ def _amount(entry: Entry, attempts: Sequence[AttemptEntry], unit: Unit, prices: 
         each = (one.counts for one in attempts if one.counts is not None)
         counts = entry.counts if is_all else sum(each, TokenCounts())
         return counts.prompt + counts.output
-    day = datetime.fromtimestamp(entry.at // _MICRO, UTC).date()
-    cost = entry.cost if is_all else cost_of_attempts(attempts, day, prices)
+    cost = entry.cost if is_all else cost_of_attempts(attempts, day_of(entry.at), prices)
     return None if cost is None else cost.total

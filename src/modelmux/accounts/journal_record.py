@@ -7,7 +7,7 @@ most used, and for as many tokens of output as it may have had: how far it came 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Final
 
 import msgspec
@@ -17,13 +17,13 @@ from modelmux.accounts.charge import Call, Charge, charge, total
 from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.debits import ChargedWindow, debits_of
 from modelmux.accounts.entry import AttemptEntry, Entry
+from modelmux.accounts.periods import day_of
 from modelmux.catalog.prices import PriceList
 from modelmux.claude.demand import Writes
 from modelmux.wire.anthropic import Usage
 
 #: The code of a row whose request had no end.
 KILLED: Final = "process_killed"
-_MICRO: Final = 1_000_000
 _STATUS_OF_KILLED: Final = 500
 
 
@@ -77,7 +77,7 @@ decode_record: Final = msgspec.json.Decoder(JournalRecord).decode
 
 def recovered_entry(record: JournalRecord, prices: PriceList) -> Entry:
     """The row of a request whose process was killed. What the journal does not have is missing."""
-    day = datetime.fromtimestamp(record.at // _MICRO, UTC).date()
+    day = day_of(record.at)
     calls = [_call(one, day, prices) for one in record.calls]
     charges = [charge(one, prices) for one in calls]
     counts, cost, price = total(charges)

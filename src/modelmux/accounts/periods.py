@@ -19,6 +19,8 @@ EXAMPLES: Final = ("30d", "24h", "2w", "today", "yesterday", "this-month", "last
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _HOUR: Final = 3_600_000_000
+_DAY: Final = 24 * _HOUR
+_FIRST_DAY: Final = _EPOCH.toordinal()
 #: No period is longer: ten years and the leap days.
 _MOST_DAYS: Final = 3_653
 _COUNT: Final = re.compile(r"([0-9]{1,6})([hdw])")
@@ -66,6 +68,11 @@ def parse_instant(text: str) -> int:
 def format_instant(at: int, zone: tzinfo) -> str:
     """RFC 3339 in a zone: ``2026-11-01T00:00:00+01:00``, ``…Z`` in UTC."""
     return (_EPOCH + at * _MICROSECOND).astimezone(zone).isoformat().replace("+00:00", "Z")
+
+
+def day_of(at: int) -> date:
+    """The day in UTC of an instant: that of the prices of a request. :param at: microseconds in UTC."""
+    return date.fromordinal(_FIRST_DAY + at // _DAY)
 
 
 def day_start(day: date, zone: tzinfo) -> datetime:

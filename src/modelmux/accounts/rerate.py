@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.entry import Entry
+from modelmux.accounts.periods import day_of
 from modelmux.accounts.price_id import is_fast
 from modelmux.accounts.priced_calls import PricedCall, cost_of_calls, rounds_of_attempt
 from modelmux.accounts.uuid7 import uuid7
@@ -25,7 +25,6 @@ PRICED: Final = "the price was unknown"
 CHANGED: Final = "the price changed"
 
 _NOTHING: Final = TokenCounts()
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: (row, number of its corrections so far) -> id of the next one.
 NewId = Callable[[Entry, int], bytes]
@@ -51,7 +50,7 @@ def rerate(
     for one in corrections:
         counts += one.counts
     calls = _calls(entry, counts)
-    charged = None if calls is None else cost_of_calls(calls, _day(entry), prices)
+    charged = None if calls is None else cost_of_calls(calls, day_of(entry.at), prices)
     if charged is None:
         return None
     cost, price = charged
@@ -122,7 +121,3 @@ def _calls(entry: Entry, counts: TokenCounts) -> list[PricedCall] | None:
         )
     merged = {replace(call, counts=counts) for call in calls}
     return [*merged] if len(merged) == 1 else None
-
-
-def _day(entry: Entry) -> date:
-    return (_EPOCH + timedelta(microseconds=entry.at)).date()

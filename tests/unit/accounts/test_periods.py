@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.accounts.periods import EXAMPLES, Period, format_instant, parse_period
+from modelmux.accounts.periods import EXAMPLES, Period, day_of, format_instant, parse_period
 
 ZONES = sorted(zoneinfo.available_timezones() - {"localtime"})
 zones = st.sampled_from(ZONES).map(ZoneInfo)
@@ -146,3 +146,11 @@ def test_an_instant_for_people_has_its_offset() -> None:
     assert format_instant(at, UTC) == "2026-07-01T22:00:00Z"
     assert format_instant(at + 1500, UTC) == "2026-07-01T22:00:00.001500Z"
     assert Period(0, 1) == Period(0, 1)
+
+
+def test_the_day_of_an_instant_is_that_of_utc() -> None:
+    midnight = micros(datetime(2026, 11, 1, tzinfo=UTC))
+    assert day_of(midnight) == date(2026, 11, 1)
+    assert day_of(midnight - 1) == date(2026, 10, 31)
+    assert day_of(0) == date(1970, 1, 1)
+    assert day_of(-1) == date(1969, 12, 31)

@@ -8,7 +8,7 @@ enough.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import tzinfo
 from typing import Final
 
 from msgspec.structs import replace
@@ -17,11 +17,12 @@ from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.alerts import Watches
 from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budget_windows import usable_zone_of_budget
-from modelmux.accounts.budgets import Budget, Request, chain_of, depends_on_request
+from modelmux.accounts.budgets import Request, chain_of, depends_on_request
 from modelmux.accounts.debits import debits_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.periods import day_of
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.windows import CurrentWindows
@@ -211,7 +212,7 @@ class BudgetGuard:
         now = self._arrived_at(exchange)
         windows = []
         for budget, subject in chain_of(candidates, request):
-            window = self._current.at(budget.window, now, self._zone_of(directory, budget))
+            window = self._current.at(budget.window, now, usable_zone_of_budget(directory, budget, self._zone))
             limit = limit_of(budget, directory.adjustments_of(budget.id, subject), subject, window, now)
             windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
         return windows
@@ -301,7 +302,7 @@ class BudgetGuard:
             demand,
             fits,
             field=limit_fields(exchange)[0],
-            zone=self._zone_of(directory, window.budget),
+            zone=usable_zone_of_budget(directory, window.budget, self._zone),
             contact=next(filter(None, contacts), _OPERATOR),
             now=self._runtime.now(),
         )
@@ -325,15 +326,11 @@ class BudgetGuard:
             failure.retry_after = 2.0
             raise failure from None
 
-    def _zone_of(self, directory: Directory, budget: Budget) -> tzinfo:
-        """That of the configuration where this machine has lost the budget's own."""
-        return usable_zone_of_budget(directory, budget, self._zone)
-
     def _arrived_at(self, exchange: Exchange) -> int:
         """Microseconds in UTC."""
         return round((self._runtime.now() - self._runtime.clock() + exchange.inbound.received_at) * _MICRO)
 
     def _price(self, deployment: Deployment, exchange: Exchange) -> Price | None:
         """That of the day on which the request arrived, as its row has it."""
-        day = datetime.fromtimestamp(self._arrived_at(exchange) // _MICRO, UTC).date()
+        day = day_of(self._arrived_at(exchange))
         return self._rules.prices.price(deployment.card.id, day)

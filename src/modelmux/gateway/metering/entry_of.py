@@ -13,6 +13,7 @@ from modelmux.accounts.attribution import Tags, end_user_of, tags_of
 from modelmux.accounts.charge import Call, Charge, charge, total
 from modelmux.accounts.cost import TokenCounts
 from modelmux.accounts.entry import AttemptEntry, Entry
+from modelmux.accounts.periods import day_of
 from modelmux.catalog.prices import PriceList, usd
 from modelmux.claude.native import NativeRequest
 from modelmux.claude.token_estimate import estimate_tokens
@@ -24,8 +25,6 @@ from modelmux.wire.http import find_raw_header
 #: Characters of a name that a client chose.
 MAX_NAME: Final = 256
 _MICRO: Final = 1_000_000
-_DAY: Final = 86_400 * _MICRO
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Rules(Struct, frozen=True, kw_only=True):
@@ -58,8 +57,7 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
 
     :param at: microseconds in UTC, when the request arrived.
     """
-    day = date.fromordinal(_EPOCH + at // _DAY)
-    charges = [charge(_call(attempt, day), rules.prices) for attempt in record.attempts]
+    charges = _charges(record.attempts, at, rules.prices)
     counts, cost, price = total(charges)
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
@@ -105,8 +103,7 @@ def cost_of_attempts(attempts: Sequence[AttemptRecord], at: int, prices: PriceLi
 
     :param at: microseconds in UTC, when the request arrived.
     """
-    day = date.fromordinal(_EPOCH + at // _DAY)
-    _, cost, _ = total([charge(_call(attempt, day), prices) for attempt in attempts])
+    _, cost, _ = total(_charges(attempts, at, prices))
     return None if cost is None else usd(cost.total)
 
 
@@ -134,6 +131,11 @@ def _client_request_id(record: ExchangeRecord, redact: Callable[[str], str]) -> 
     """The id that the client sent, if the gateway accepted it."""
     sent = any(name == b"x-request-id" and value == record.request_id.encode() for name, value in record.headers)
     return redact(record.request_id[:MAX_NAME]) if sent else None
+
+
+def _charges(attempts: Sequence[AttemptRecord], at: int, prices: PriceList) -> list[Charge]:
+    day = day_of(at)
+    return [charge(_call(attempt, day), prices) for attempt in attempts]
 
 
 def _call(attempt: AttemptRecord, day: date) -> Call:
