@@ -7,11 +7,12 @@ from typing import Final
 
 from msgspec import Struct
 
+from modelmux.accounts.periods import day_of
 from modelmux.accounts.views import time_text
 from modelmux.admin.backend import WorkerState
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply, page_of
 from modelmux.config import build_routes
-from modelmux.runtime import Runtime
+from modelmux.store.journal.journal import journal_directory, journal_paths
 from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.version import __version__
 
@@ -93,7 +94,7 @@ async def list_workers(call: Call) -> Reply:
 async def list_deployments(call: Call) -> Reply:
     config = call.backend.config
     views: dict[str, DeploymentView] = {}
-    routes = build_routes(config, config.build_catalog(), Runtime().today())
+    routes = build_routes(config, config.build_catalog(), day_of(call.now))
     for name, route in routes.visible_names.items():
         for one in route.deployments:
             known = views.get(one.id)
@@ -123,9 +124,8 @@ async def read_status(call: Call) -> Reply:
 
 async def _ledger(call: Call) -> LedgerView:
     state = await call.backend.ledger.state()
-    journals = ledger_path(call.backend.config)
-    journals = journals.with_name(f"{journals.name}-journals")
-    count = await asyncio.to_thread(lambda: len(list(journals.glob("*"))) if journals.is_dir() else 0)
+    directory = journal_directory(ledger_path(call.backend.config))
+    journals = await asyncio.to_thread(journal_paths, directory)
     holders = [HolderView(id=one.name, seen_at=time_text(one.seen), windows=one.windows) for one in state.holders]
     return LedgerView(
         schema=state.schema,
@@ -135,7 +135,7 @@ async def _ledger(call: Call) -> LedgerView:
         last_at=time_text(state.last),
         dropped_before=time_text(state.dropped_before),
         alerts_due=state.alerts_due,
-        journals=count,
+        journals=len(journals),
         holders=holders,
     )
 

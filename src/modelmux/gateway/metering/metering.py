@@ -36,7 +36,7 @@ from modelmux.gateway.services import NoteCall
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.feed import Feed
-from modelmux.store.journal.journal import Journal
+from modelmux.store.journal.journal import Journal, journal_directory
 from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.lease_exchange import LeaseExchange
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
@@ -100,7 +100,7 @@ class Metering:
         self.notice = f"a row of each request is written to {path}"
         holder = f"{platform.node()}:{os.getpid()}:{runtime.new_id(8)}"
         leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
-        directory = path.with_name(f"{path.name}-journals")
+        directory = journal_directory(path)
         self._journal = RequestJournal(functools.partial(self._open_journal, directory, holder), runtime, self._ids)
         self._recovery = Recovery(ledger, directory, CurrentPrices(config.build_prices()), self._ids, runtime, log)
         self.writer = LedgerWriter(

@@ -179,6 +179,11 @@ def owner_of(path: Path) -> Owner | None:
     return None if header is None else msgspec.json.decode(header, type=Owner)
 
 
+def journal_directory(ledger: Path) -> Path:
+    """Where the journals of a ledger are, beside its file."""
+    return ledger.with_name(f"{ledger.name}-journals")
+
+
 def journal_paths(directory: Path) -> list[Path]:
     """All journals, those of living processes, too; and what is left of one that was killed as it began."""
     return sorted(path for path in directory.glob("*") if path.suffix in (_SUFFIX, _DRAFT))
