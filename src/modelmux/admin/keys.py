@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -135,7 +136,7 @@ async def create_key(call: Call) -> Reply:
     text, secret = issuer.secret(id)
     limits = rates_after(None, form.limits)
 
-    def decide(directory: Directory) -> Edit:
+    def decide(directory: Directory) -> tuple[str, Edit]:
         key = Key(
             id=id, name=form.name, created=call.now, created_by=call.principal.name, limits=limits,
             team=named_team(call, directory, "team", form.team),
@@ -145,15 +146,9 @@ async def create_key(call: Call) -> Reply:
             expires=None if form.expires_at is None else read_instant("expires_at", form.expires_at),
         )  # fmt: skip
         check_new(call, directory, key)
-        return save_key(directory, key, secret)
+        return text, save_key(directory, key, secret)
 
-    def repeat(directory: Directory, receipt: Receipt) -> Edit:
-        nonlocal text
-        text, edit = _another_secret(call, directory, issuer, receipt)
-        return edit
-
-    directory, edit, pending = await change(call, decide, repeat)
-    return _with_secret(directory, edit.subject, text, pending)
+    return await _change_secret(call, issuer, decide)
 
 
 async def read_key(call: Call) -> Reply:
@@ -179,23 +174,16 @@ async def edit_key(call: Call) -> Reply:
 
 async def rotate(call: Call) -> Reply:
     form: RotateForm = call.body
-    issuer, text = await asyncio.to_thread(call.backend.issuer), ""
+    issuer = await asyncio.to_thread(call.backend.issuer)
 
-    def decide(directory: Directory) -> Edit:
-        nonlocal text
+    def decide(directory: Directory) -> tuple[str, Edit]:
         key = key_at(call, directory)
         check_match(call, _etag(directory, key))
         check_changes(call, directory, "key", key)
         text, secret = issuer.secret(key.id)
-        return rotate_key(directory, key.id, secret, form.grace * _MICRO)
+        return text, rotate_key(directory, key.id, secret, form.grace * _MICRO)
 
-    def repeat(directory: Directory, receipt: Receipt) -> Edit:
-        nonlocal text
-        text, edit = _another_secret(call, directory, issuer, receipt)
-        return edit
-
-    directory, edit, pending = await change(call, decide, repeat)
-    return _with_secret(directory, edit.subject, text, pending)
+    return await _change_secret(call, issuer, decide)
 
 
 async def revoke(call: Call) -> Reply:
@@ -209,6 +197,29 @@ async def revoke(call: Call) -> Reply:
 
     directory, edit, pending = await change(call, decide)
     return await _detail(call, directory, directory.keys[edit.subject], pending)
+
+
+async def _change_secret(call: Call, issuer: Issuer, decide: Callable[[Directory], tuple[str, Edit]]) -> Reply:
+    """Give a key a secret, and reply with it.
+
+    :param decide: returns the secret and its edit; called again if the accounts changed in between.
+    """
+    text = ""
+
+    def first(directory: Directory) -> Edit:
+        nonlocal text
+        text, edit = decide(directory)
+        return edit
+
+    def repeat(directory: Directory, receipt: Receipt) -> Edit:
+        nonlocal text
+        text, edit = _another_secret(call, directory, issuer, receipt)
+        return edit
+
+    directory, edit, pending = await change(call, first, repeat)
+    key = directory.keys[edit.subject]
+    body = NewKey(**plain(key_view(key)), hint=_hint(directory.secrets_of(key.id)), secret=text)
+    return Reply(body, etag=_etag(directory, key), pending=pending)
 
 
 def _another_secret(call: Call, directory: Directory, issuer: Issuer, receipt: Receipt) -> tuple[str, Edit]:
@@ -254,13 +265,6 @@ async def _detail(call: Call, directory: Directory, key: Key, pending: int) -> R
     secrets = _live(directory, key, call.now)
     (states,) = await states_of_chains(call, directory, [budgets_of_key(directory, key)])
     body = KeyDetail(**plain(key_view(key)), hint=_hint(secrets), secrets=secret_views(secrets), budgets=states)
-    return Reply(body, etag=_etag(directory, key), pending=pending)
-
-
-def _with_secret(directory: Directory, id: str, text: str, pending: int) -> Reply:
-    key = directory.keys[id]
-    hint = _hint(directory.secrets_of(id))
-    body = NewKey(**plain(key_view(key)), hint=hint, secret=text)
     return Reply(body, etag=_etag(directory, key), pending=pending)
 
 
