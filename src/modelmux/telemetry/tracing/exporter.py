@@ -1,7 +1,8 @@
 """Sends spans by the SDK of OpenTelemetry, in a thread of its own; what it cannot send is dropped and counted.
 
-The SDK reads ``OTEL_EXPORTER_OTLP_*``, ``OTEL_BSP_*``, ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` itself,
-from the environment of the process. Threads do not survive a fork: it is opened after that.
+The SDK reads ``OTEL_EXPORTER_OTLP_*``, ``OTEL_SERVICE_NAME``, ``OTEL_RESOURCE_ATTRIBUTES`` and ``OTEL_BSP_*`` itself,
+from the environment of the process; the size of its queue is set here. Threads do not survive a fork: it is opened
+after that.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, Final, Literal
 from modelmux.telemetry.tracing.spans import Span
 from modelmux.version import __version__
 
-#: Spans that wait to be sent; also the bound of the SDK's own queue.
+#: Spans that wait to be sent at most. The SDK's own queue has twice that, so it never drops one without a count.
 MOST_WAITING: Final = 2048
 #: Seconds that the end of the process waits for what is left.
 _FLUSH: Final = 3.0

@@ -9,7 +9,7 @@ from msgspec import Struct
 from modelmux.telemetry.trace_context import TraceContext
 
 _PARENT_BASED: Final = "parentbased_"
-#: Value of ``OTEL_TRACES_SAMPLER`` -> whether it takes a ratio; without one, the ratio that it stands for.
+#: Value of ``OTEL_TRACES_SAMPLER`` -> the ratio that it stands for; None if it takes one.
 SAMPLERS: Final[dict[str, float | None]] = {
     "always_on": 1.0,
     "always_off": 0.0,

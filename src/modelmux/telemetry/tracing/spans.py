@@ -27,7 +27,7 @@ PROVIDER: Final = "gcp.vertex_ai"
 _NANO: Final = 10**9
 _SPAN_DIGITS: Final = 16
 _SERVER_ERROR: Final = 500
-#: Stop reason -> nothing: the finish reason of a reply that had none, because it was cut or given up.
+#: The finish reason of a reply that had none, because it was cut or given up.
 _NO_REASON: Final = "error"
 
 Value = str | int | float | bool | Sequence[str]
