@@ -279,16 +279,18 @@ class AccountsFile:
 
         :raises StoreFailed, sqlite3.Error:
         """
-        deadline = time.monotonic() + self._busy_timeout
+        deadline, parameter = time.monotonic() + self._busy_timeout, "immutable=1"
         while True:
             try:
-                with contextlib.closing(self._connect("immutable=1", 0.0)) as connection:
+                with contextlib.closing(self._connect(parameter, 0.0)) as connection:
                     (application,) = connection.execute("PRAGMA application_id").fetchone()
                 break
             except sqlite3.DatabaseError as error:
-                # In the middle of another process's checkpoint a file seems to lack its end.
+                # In the middle of a checkpoint a file seems to lack its end, and that of a killed process stays so. The
+                # log has it: where there is one, nothing is created beside the file but its index.
                 if error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT or time.monotonic() >= deadline:
                     raise
+                parameter = "mode=ro" if self._wal_path.exists() else "immutable=1"
                 time.sleep(_PAUSE)
         problem = ACCOUNTS.problem(self.path, application, version=0)
         if problem is not None:

@@ -245,6 +245,27 @@ def test_a_commit_stands_although_its_checkpoint_fails(path: Path, monkeypatch: 
         assert connection.execute("SELECT count(*) FROM one").fetchone() == (2,)
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_a_process_that_was_killed_in_the_middle_of_a_checkpoint_loses_nothing(path: Path, *, reads: bool) -> None:
+    """The first page is written already, the rest of the file only stands in the log."""
+    killed = path.parent.with_name("killed") / path.name
+    killed.parent.mkdir()
+    with opened(path) as (file, connection):
+        connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with file.write(connection):
+            connection.execute("INSERT INTO one VALUES (zeroblob(200000))")
+        before, log = path.read_bytes(), path.with_name("accounts.db-wal").read_bytes()
+    with closing(sqlite3.connect(path)) as reader:
+        (size,) = reader.execute("PRAGMA page_size").fetchone()
+    killed.write_bytes(path.read_bytes()[:size] + before[size:])
+    killed.with_name("accounts.db-wal").write_bytes(log)
+    file = AccountsFile(killed, 0.1, (ONE, TWO))
+    connection = file.open_to_read(0.1, leaves_nothing=True) if reads else file.open(0.1)
+    assert connection.execute("SELECT max(length(x)) FROM one").fetchone() == (200_000,)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    file.close(connection)
+
+
 def test_one_thread_holds_a_lock_at_a_time(tmp_path: Path) -> None:
     path, inside, most = tmp_path / "lock", [0], [0]
 
