@@ -116,7 +116,7 @@ class Case:
         self.gateway = Process(folder / "console", "serve", "--config", str(self.config), port=self.port)
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=100)
         pairs = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             raw = body if isinstance(body, bytes | None) else json.dumps(body).encode()

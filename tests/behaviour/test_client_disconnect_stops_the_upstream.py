@@ -45,10 +45,10 @@ async def _disconnect(reply: HeldReply, **fields: Any) -> tuple[float, Any]:
     disconnected = asyncio.Event()
     app = gateway(FakeUpstream([reply]))
     asking = asyncio.create_task(request(app, "POST", PATH, ask(**fields), disconnect=disconnected))
-    await asyncio.wait_for(reply.reached.wait(), 20)
+    await asyncio.wait_for(reply.reached.wait(), 100)
     left_at = loop_time()
     disconnected.set()
-    await asyncio.wait_for(asking, 20)
+    await asyncio.wait_for(asking, 100)
     assert reply.closed == 1
     return loop_time() - left_at, app
 

@@ -110,7 +110,7 @@ def test_g60_import_uses_no_network_and_loads_little() -> None:
     )
     environment = {**os.environ, "HOME": "/nonexistent"}
     ran = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, env=environment,
-                         timeout=30, check=False)  # fmt: skip
+                         timeout=100, check=False)  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     modules = ran.stdout.split()
     others = [name for name in modules if name.split(".")[0] != "modelmux"]  # ours are many small files on purpose

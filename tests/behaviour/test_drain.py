@@ -30,7 +30,7 @@ from support.served import Client
 from support.streams import FakeLease, chat_encoder, record
 
 #: Guards against hanging.
-PATIENCE = 20.0
+PATIENCE = 100.0
 HELLO = text_events("Hello", " world")
 
 

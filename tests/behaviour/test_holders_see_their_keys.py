@@ -90,7 +90,7 @@ class World:
 
     async def written(self) -> None:
         """What was spent is in the store."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             while self.app.metering.writer.waiting:  # type: ignore[union-attr]  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

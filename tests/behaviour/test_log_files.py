@@ -47,7 +47,7 @@ def ask(process: Process) -> int:
         f"{process.url}/v1/chat/completions", body.encode(), {"content-type": "application/json"}
     )
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=20)
+        urllib.request.urlopen(request, timeout=100)
     with caught.value:
         return caught.value.code
 

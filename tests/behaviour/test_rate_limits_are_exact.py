@@ -51,7 +51,7 @@ async def test_what_the_queue_of_the_gateway_refuses_does_not_count(queued: int,
     world = make(lambda: Forever(reached=reached), limits=limits)
     await world.begin(Rates(rpm=100, tpm=50_000, concurrent=10))
     first = asyncio.create_task(world.ask())
-    await asyncio.wait_for(reached.get(), 20)
+    await asyncio.wait_for(reached.get(), 100)
     names = [f"key_a\0{rate}\0" for rate in ("rpm", "tpm")]
     before = [world.counted(name) for name in names]
     assert before[0] == 1
@@ -94,7 +94,7 @@ async def test_a_long_reply_counts_for_its_key_though_nothing_else_did_meanwhile
     world = make(lambda: Late(reached, go_on, {"input_tokens": 7, "output_tokens": 5_000}))
     await world.begin(Rates(otpm=10_000), limits=Rates(rpm=100), applies_to=Selector(each="end_user"))
     task = asyncio.create_task(world.ask(max_tokens=8_000, stream=True))
-    await asyncio.wait_for(reached.wait(), 20)
+    await asyncio.wait_for(reached.wait(), 100)
     world.clock.advance(400.0)
     world.reply = message_reply
     for number in range(20):  # counters that are new: old ones are forgotten
@@ -128,7 +128,7 @@ async def test_a_large_request_above_a_limit_is_refused_before_it_is_decoded(lim
     large = b'{"model": "claude-sonnet-4-6", "messages": [' + b"1," * 1_000_000  # which cannot be decoded
     assert (await request(world.app, "POST", PATH, large, world.headers["a"])).status == 400
     first = asyncio.create_task(world.ask())
-    await asyncio.wait_for(reached.get(), 20)
+    await asyncio.wait_for(reached.get(), 100)
     before = world.counted("team_a\0rpm\0")
     refused = await request(world.app, "POST", PATH, large, world.headers["a"])
     assert refused.status == 429

@@ -165,7 +165,7 @@ async def test_a_reply_is_expected_to_be_as_long_as_usual(make: Make) -> None:
         assert (await world.ask(max_tokens=64_000)).status == 200
     world.reply = lambda: Forever(text_events("x")[0], reached=reached)
     task = asyncio.create_task(world.ask(max_tokens=64_000, stream=True))
-    await asyncio.wait_for(reached.get(), 20)
+    await asyncio.wait_for(reached.get(), 100)
     assert world.counted("key_a\0otpm\0") == 3 * 3 + 3, "of three replies the usual one has three tokens"
     task.cancel()
     await asyncio.wait([task])
@@ -220,7 +220,7 @@ async def test_slots_are_free_after_a_thousand_aborts(make: Make) -> None:
             for number in range(50)
         ]
         for _ in range(50):
-            await asyncio.wait_for(reached.get(), 20)
+            await asyncio.wait_for(reached.get(), 100)
         assert world.running("key_a\0concurrent\0") == 50
         refused = await world.ask()
         assert (refused.status, refused.headers["retry-after"]) == (429, "1")

@@ -81,11 +81,11 @@ async def test_a_running_stream_is_not_affected() -> None:
     reply = SlowReply()
     app = gateway(FakeUpstream([reply]), config("old"))
     running = asyncio.create_task(request(app, "POST", PATH, {**ask(), "model": "old", "stream": True}))
-    await asyncio.wait_for(reply.reached.wait(), 20)
+    await asyncio.wait_for(reply.reached.wait(), 100)
     await app.reload(config("new"))
     assert (await call(app, "old")).status == 404
     reply.go_on.set()
-    response = await asyncio.wait_for(running, 20)
+    response = await asyncio.wait_for(running, 100)
     assert response.events()[-1] == "[DONE]"
     assert "".join(e["choices"][0]["delta"].get("content") or "" for e in response.events()[:-1]) == "Hello there"
     assert {e["model"] for e in response.events()[:-1]} == {"old"}
@@ -162,13 +162,13 @@ async def test_old_credentials_serve_running_requests_and_are_closed_after_them(
     reply = SlowReply()
     app = Gateway(config("m"), upstream=FakeUpstream([reply]))
     running = asyncio.create_task(request(app, "POST", PATH, {**ask(), "model": "m", "stream": True}))
-    await asyncio.wait_for(reply.reached.wait(), 20)
+    await asyncio.wait_for(reply.reached.wait(), 100)
     await app.reload(config("m"))
     assert len(sources) == 1  # the same credentials: the token stays valid
     await app.reload(config("m", auth={"access_token": "t"}))
     assert [tokens.closed for tokens in sources] == [False, False]
     reply.go_on.set()
-    await asyncio.wait_for(running, 20)
+    await asyncio.wait_for(running, 100)
     assert [tokens.closed for tokens in sources] == [True, False]
     await app.aclose()
     assert [tokens.closed for tokens in sources] == [True, True]

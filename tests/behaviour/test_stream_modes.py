@@ -276,10 +276,10 @@ async def test_a_client_that_leaves_in_the_middle_of_a_sentence_takes_the_upstre
     app, leave = app_in(mode, lambda _: reply, milliseconds=20 if flushed else 60_000), asyncio.Event()
     body = ask(stream=True, **LONG)
     task = asyncio.create_task(request(app, "POST", PATH, body, disconnect=leave))
-    await asyncio.wait_for(reply.silent.wait(), 20)
+    await asyncio.wait_for(reply.silent.wait(), 100)
     await asyncio.sleep(0.05)
     leave.set()
-    await asyncio.wait_for(task, 20)
+    await asyncio.wait_for(task, 100)
     assert reply.left.is_set()
     assert reply.closed >= 1
     assert (app.metrics.succeeded, app.metrics.failed) == (0, 0)
@@ -292,10 +292,10 @@ async def test_a_client_that_leaves_in_the_middle_of_a_sentence_takes_the_upstre
 async def test_shutdown_ends_the_read_too() -> None:
     reply = PausingReply(START, OPEN, *DELTAS[:3], SILENCE)
     task = asyncio.create_task(stream(app_in("buffered", lambda _: reply)))
-    await asyncio.wait_for(reply.silent.wait(), 20)
+    await asyncio.wait_for(reply.silent.wait(), 100)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 100)
     assert reply.left.is_set()
     assert not [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
 

@@ -188,7 +188,7 @@ async def test_a_client_that_leaves_while_it_hears_comments_leaves_nothing_behin
     running = asyncio.create_task(request(app, "POST", PATH, ask(stream=True), disconnect=disconnected))
     await asyncio.sleep(0.1)
     disconnected.set()
-    response = await asyncio.wait_for(running, 20)
+    response = await asyncio.wait_for(running, 100)
     assert response.body.startswith(PING)
     assert asyncio.all_tasks() == before
     assert upstream.replies[0].closed

@@ -74,7 +74,7 @@ class Gateway:
 
     def ask(self, count: int) -> None:
         """Requests on a new connection, each of which writes a line."""
-        connection = http.client.HTTPConnection(self.process.url.removeprefix("http://"), timeout=30)
+        connection = http.client.HTTPConnection(self.process.url.removeprefix("http://"), timeout=100)
         headers = {"content-type": "application/json", "x-request-id": "r" * 120, "user-agent": "u" * 120}
         for _ in range(count):
             connection.request("POST", "/v1/chat/completions", b"{", headers)

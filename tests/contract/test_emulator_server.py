@@ -74,7 +74,7 @@ async def test_leaving_the_context_ends_requests_in_progress() -> None:
     async with running() as emulator:
         sent = asyncio.create_task(post(emulator.port, body_of("Hi [[emulator: stall_after_event=1]]", stream=True)))
         await until(lambda: bool(emulator.app.requests()) and emulator.app.requests()[0]["events"] == 1)
-    wire = await asyncio.wait_for(sent, 20)
+    wire = await asyncio.wait_for(sent, 100)
     assert wire.end in ("eof", "reset")
     assert emulator.app.requests()[0]["outcome"] == "client_gone"
 
@@ -138,7 +138,7 @@ def _status(port: int) -> Any:
 
     for _ in range(200):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as reply:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=100) as reply:
                 return json.load(reply)
         except OSError:
             time.sleep(0.025)

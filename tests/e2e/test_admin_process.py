@@ -66,7 +66,7 @@ class Admin:
         self._upstream = upstream
         self.port = port or free_port()
         self._server = server
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=100)
         self.write(more)
         self._seldom = seldom
 
@@ -142,6 +142,7 @@ def begin(tmp_path: Path, upstream: Process) -> Iterator[Callable[..., Admin]]:
             admin.start(workers, **variables)
             stack.callback(end, admin)
             admin.process.wait_ready("/readyz")
+            until(lambda: "apis=admin" in admin.process.output())  # a process that ends before that ends the start
             return admin
 
         yield start
@@ -204,7 +205,7 @@ def test_it_is_restarted_and_requests_go_on(begin: Callable[..., Admin], emulate
     body = {**BODY, "stream": True, "messages": [{"role": "user", "content": "say exactly: " + "word " * 50}]}
     headers = {"x-api-key": secret, "anthropic-version": "2023-06-01"}
     with (
-        httpx2.Client(timeout=60) as client,
+        httpx2.Client(timeout=100) as client,
         client.stream("POST", f"{admin.process.url}/v1/messages", json=body, headers=headers) as stream,
     ):
         lines = stream.iter_lines()
@@ -217,7 +218,7 @@ def test_it_is_restarted_and_requests_go_on(begin: Callable[..., Admin], emulate
     assert "error" not in text
     until(lambda: get(f"http://127.0.0.1:{admin.port}/livez")[0] == 200)
     admin.client.close()
-    admin.client = httpx2.Client(base_url=f"http://127.0.0.1:{admin.port}", timeout=60)
+    admin.client = httpx2.Client(base_url=f"http://127.0.0.1:{admin.port}", timeout=100)
     assert admin.call("GET", "/keys").status_code == 200
     assert admin.pid != killed
     assert "worker=admin" in admin.process.output()
@@ -248,11 +249,11 @@ def test_a_gateway_can_be_replaced_beside_the_one_before(begin: Callable[..., Ad
     (tmp_path / "new").mkdir()
     new = begin(server="reuse_port = true", folder=tmp_path / "new", port=old.port)
     old.process.signal(signal.SIGTERM)
-    assert old.process.wait(30) == 0
+    assert old.process.wait(100) == 0
     assert new.client.get("/livez").status_code == 200
     assert listening(new.port)
     new.process.signal(signal.SIGTERM)
-    assert new.process.wait(30) == 0
+    assert new.process.wait(100) == 0
 
 
 def test_the_commands_work_over_it(begin: Callable[..., Admin], tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -304,7 +305,7 @@ def test_requests_of_a_revoked_key_end_with_an_error(
     body = {**BODY, "stream": True, "messages": [{"role": "user", "content": "say exactly: " + "word " * 500}]}
     headers = {"x-api-key": key["secret"], "anthropic-version": "2023-06-01"}
     with (
-        httpx2.Client(timeout=60) as client,
+        httpx2.Client(timeout=100) as client,
         client.stream("POST", f"{admin.process.url}/v1/messages", json=body, headers=headers) as stream,
     ):
         lines = stream.iter_lines()
@@ -319,7 +320,7 @@ def test_it_ends_when_its_supervisor_is_killed(begin: Callable[..., Admin]) -> N
     admin = begin()
     pids = children(admin.process.pid)
     admin.process.signal(signal.SIGKILL)
-    admin.process.wait(20)
+    admin.process.wait(100)
     until(lambda: not any(map(alive, pids)))
     assert not listening(admin.port)
 

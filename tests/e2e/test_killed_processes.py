@@ -93,7 +93,7 @@ class World:
 
         with ThreadPoolExecutor(CLIENTS) as threads:
             list(threads.map(client, range(CLIENTS)))
-        assert gateway.wait(30) == -signal.SIGKILL, gateway.output()
+        assert gateway.wait(100) == -signal.SIGKILL, gateway.output()
 
     def recover(self) -> None:
         """Another start, until only its own journal is left, and its stop."""
@@ -105,7 +105,7 @@ class World:
                 break
             time.sleep(0.05)
         gateway.signal(signal.SIGTERM)
-        assert gateway.wait(30) in (0, -signal.SIGTERM), gateway.output()
+        assert gateway.wait(100) in (0, -signal.SIGTERM), gateway.output()
         assert self.journals() == []
 
     def journals(self) -> list[Path]:
@@ -186,7 +186,7 @@ def test_workers_that_are_killed_at_random_lose_nothing(world: World) -> None:
             time.sleep(random.uniform(0, 1))
             os.kill(random.choice(workers_of(gateway)), signal.SIGKILL)
     gateway.signal(signal.SIGTERM)
-    assert gateway.wait(30) in (0, -signal.SIGTERM), gateway.output()
+    assert gateway.wait(100) in (0, -signal.SIGTERM), gateway.output()
 
     world.recover()
 
@@ -201,10 +201,10 @@ def test_gateways_that_are_killed_at_random_lose_nothing(world: World) -> None:
             time.sleep(random.uniform(0, 0.7))
             gateway = world.gateways[-1]
             gateway.signal(signal.SIGKILL)
-            gateway.wait(30)
+            gateway.wait(100)
             world.start().wait_ready()
     world.gateways[-1].signal(signal.SIGKILL)
-    world.gateways[-1].wait(30)
+    world.gateways[-1].wait(100)
 
     world.recover()
 
@@ -224,7 +224,7 @@ def test_a_kill_during_the_recovery_loses_nothing(world: World, point: str) -> N
     gateway = world.start("between settling and the commit", 5)
     gateway.wait_ready()
     world.ask_until_killed(gateway)
-    assert world.start(point).wait(60) == -signal.SIGKILL
+    assert world.start(point).wait(100) == -signal.SIGKILL
 
     world.recover()
 

@@ -78,7 +78,7 @@ def test_the_ledger_has_what_the_clients_were_told(metered: Process, upstream: P
     with ThreadPoolExecutor(10) as threads:
         told = list(threads.map(lambda number: ask(metered, number), range(REQUESTS)))
     metered.signal(signal.SIGTERM)
-    assert metered.wait(30) in (0, -signal.SIGTERM), metered.output()
+    assert metered.wait(100) in (0, -signal.SIGTERM), metered.output()
     variables = {"MODELMUX_SERVER_STATE_DIR": str(tmp_path), "MODELMUX_ACCOUNTS_TAGS": "app"}
 
     def run(*arguments: str) -> str:

@@ -29,7 +29,7 @@ def test_every_command_works_or_says_what_to_set(command: str, tmp_path: Path) -
     become = [SETPRIV, "--reuid", "10001", "--regid", "10001", "--clear-groups"]
     done = subprocess.run(
         [*become, sys.executable, "-m", "modelmux", *command.split()], env=environment, cwd="/",
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
     assert "went wrong" not in said

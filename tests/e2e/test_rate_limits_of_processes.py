@@ -48,7 +48,7 @@ class Gateway:
         self.headers = {"authorization": f"Bearer {secret}"}
 
     def client(self) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=self.process.url, headers=self.headers, timeout=60, verify=False)
+        return httpx2.AsyncClient(base_url=self.process.url, headers=self.headers, timeout=100, verify=False)
 
     async def ask(self) -> int:
         async with self.client() as client:

@@ -56,7 +56,7 @@ def until(condition: Callable[[], Any]) -> Any:
 
 def is_served(url: str) -> bool:
     try:
-        urllib.request.urlopen(f"{url}/livez", timeout=10).close()
+        urllib.request.urlopen(f"{url}/livez", timeout=100).close()
     except OSError:
         return False
     return True

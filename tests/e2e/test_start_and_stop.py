@@ -34,7 +34,7 @@ def events(gateway: Process) -> list[tuple[str, str]]:
 
 def ask_for(gateway: Process, model: str) -> int:
     """The status of a request for a model, of a client that does not say what it is."""
-    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=100)
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hi"}]})
     try:
         connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})

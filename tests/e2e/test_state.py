@@ -98,7 +98,7 @@ def call(url: str, body: dict[str, Any] | None = None, method: str | None = None
     data = None if body is None else json.dumps(body).encode()
     try:
         call = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
-        with urllib.request.urlopen(call, timeout=30) as response:
+        with urllib.request.urlopen(call, timeout=100) as response:
             return response.status, json.loads(response.read())
     except urllib.error.HTTPError as error:
         with error:

@@ -152,7 +152,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_held_sentence(gateways: Callabl
 
 def disconnects(process: Process) -> float:
     """How many clients have left a gateway, by its own count."""
-    with urllib.request.urlopen(f"{process.url}/metrics", timeout=20) as response:
+    with urllib.request.urlopen(f"{process.url}/metrics", timeout=100) as response:
         lines = response.read().decode().splitlines()
     counts = [line for line in lines if line.startswith("modelmux_requests_total") and "client_gone" in line]
     return sum(float(line.rpartition(" ")[2]) for line in counts)

@@ -31,9 +31,9 @@ def test_each_worker_sends_its_spans_and_the_stop_sends_what_waits(
             f"{gateway.url}/v1/messages", BODY, {"content-type": "application/json", "connection": "close"}
         )
         for _ in range(COUNT):
-            with urllib.request.urlopen(request, timeout=60) as response:
+            with urllib.request.urlopen(request, timeout=100) as response:
                 assert response.status == 200
         gateway.stop()
-        until(lambda: len(receiver.spans) == 3 * COUNT, 60)
+        until(lambda: len(receiver.spans) == 3 * COUNT)
         assert len({resource["service.instance.id"] for resource in receiver.resources}) == 2
         assert len({span.trace_id for span in receiver.spans}) == COUNT

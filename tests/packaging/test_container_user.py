@@ -132,7 +132,7 @@ class Container:
     def stop(self) -> None:
         if self._process is not None:
             self._process.terminate()
-            self._process.wait(30)
+            self._process.wait(100)
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ def unit(folder: Path, name: str) -> Path:
 def test_systemd_understands_every_line(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         ["systemd-analyze", "verify", *(["--user"] if name.startswith("user") else []), str(unit(tmp_path, name))],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, text=True, timeout=100, check=False,
         env={"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(tmp_path), "HOME": str(tmp_path)},
     )  # fmt: skip
     complaints = [line for line in done.stderr.splitlines() if "modelmux.service" in line]
@@ -36,7 +36,7 @@ def test_systemd_understands_every_line(tmp_path: Path, name: str) -> None:
 def test_the_system_unit_is_hardened(tmp_path: Path) -> None:
     done = subprocess.run(
         ["systemd-analyze", "security", "--no-pager", "--offline=true", str(unit(tmp_path, "system.service"))],
-        capture_output=True, text=True, timeout=20, check=False,
+        capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     level = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     if level is None:

@@ -52,7 +52,7 @@ def threaded(
     assert not thread.is_alive()
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 100.0) -> None:
     """Wait for what the emulator notices later than the client, such as a disconnect."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110

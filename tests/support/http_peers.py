@@ -221,7 +221,7 @@ def open_sockets() -> int:
     return count
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 100.0) -> None:
     """Until ``condition`` holds; the test fails if it does not in time."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110  what is waited for has no event

@@ -48,10 +48,10 @@ def _stopped(process: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.wait(100)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(5)
+            process.wait(100)
 
 
 @contextmanager

@@ -68,7 +68,7 @@ class Process:
             if self._process.poll() is not None:
                 raise AssertionError(f"it ended with {self._process.returncode}: {self.output()}")
             try:
-                urllib.request.urlopen(self.url + path, timeout=10).close()
+                urllib.request.urlopen(self.url + path, timeout=100).close()
                 return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.02)

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from modelmux.server.http.connection import HttpConnection
 from modelmux.server.http.limits import ConnectionLimits
 
-PATIENCE = 30.0
+PATIENCE = 100.0
 
 
 class Served:

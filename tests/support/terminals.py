@@ -72,6 +72,6 @@ class TerminalProcess:
     def stop(self) -> None:
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait(5)
+            self._process.wait(100)
         self._reader.join(5)
         os.close(self._parent)

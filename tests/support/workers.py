@@ -47,7 +47,7 @@ def until(true: Callable[[], Any], seconds: float = 100.0) -> Any:
     return got
 
 
-def get(url: str, *, timeout: float = 5.0) -> tuple[int, bytes]:
+def get(url: str, *, timeout: float = 100.0) -> tuple[int, bytes]:
     """Over a connection of its own."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
@@ -73,7 +73,7 @@ def requests_ok(gateway: Process) -> float:
 
 def wait_for_requests(gateway: Process, count: int) -> None:
     """Until any worker shows ``count`` requests that ended well: what it knows of the others may be 20 ms old."""
-    until(lambda: requests_ok(gateway) == count, 2.0)
+    until(lambda: requests_ok(gateway) == count)
 
 
 def say(text: str, *, stream: bool = False) -> bytes:
@@ -83,7 +83,7 @@ def say(text: str, *, stream: bool = False) -> bytes:
     ).encode()
 
 
-def ask(gateway: Process, text: str = "ok", *, timeout: float = 10.0) -> int:
+def ask(gateway: Process, text: str = "ok", *, timeout: float = 100.0) -> int:
     """A request on a connection of its own; its status."""
     connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=timeout)
     try:
@@ -99,7 +99,7 @@ class Stream:
     """A streamed response, read in a thread over a connection of its own."""
 
     def __init__(self, gateway: Process, text: str) -> None:
-        self._connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=30)
+        self._connection = http.client.HTTPConnection(gateway.url.removeprefix("http://"), timeout=100)
         headers = {"content-type": "application/json"}
         self._connection.request("POST", "/v1/chat/completions", say(text, stream=True), headers)
         self.port: int = self._connection.sock.getsockname()[1]
@@ -119,7 +119,7 @@ class Stream:
 
     def end(self) -> bytes:
         """All that came."""
-        self._thread.join(30)
+        self._thread.join(100)
         assert not self._thread.is_alive()
         return self.text
 

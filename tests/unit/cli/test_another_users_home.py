@@ -55,7 +55,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 def run(*arguments: str, home: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*SETPRIV, sys.executable, "-W", "error", "-m", "modelmux", *arguments],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, cwd=cwd,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=100, cwd=cwd,
         env=environment(home, EDITOR="true"), check=False,
     )  # fmt: skip
 

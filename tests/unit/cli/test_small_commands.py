@@ -152,7 +152,7 @@ def complete(home: Path, *words: str) -> list[str]:
     }
     done = subprocess.run(
         [sys.executable, "-W", "error", "-m", "modelmux"],
-        env=environment(home, **variables), cwd=home, capture_output=True, text=True, timeout=20, check=False,
+        env=environment(home, **variables), cwd=home, capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.stderr == ""
     return [line.partition(",")[2] for line in done.stdout.splitlines()]
@@ -181,5 +181,5 @@ def test_names_of_settings_come_from_the_table_and_only_those_that_can_be_set(tm
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_the_script_for_bash_is_one(tmp_path: Path) -> None:
     script = run("completion", "bash", home=tmp_path, PATH="/usr/bin:/bin").stdout
-    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False, timeout=10)
+    done = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False, timeout=100)
     assert (done.returncode, done.stderr) == (0, "")

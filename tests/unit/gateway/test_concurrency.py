@@ -101,7 +101,7 @@ async def test_a_waiter_cancelled_as_it_gets_a_slot_passes_it_on() -> None:
     slots.release()
     first.cancel()
     await asyncio.wait([first])
-    await asyncio.wait_for(second, 20)
+    await asyncio.wait_for(second, 100)
     assert slots.running == 1
 
 

@@ -39,7 +39,7 @@ sys.exit(3)
 
 def test_everything_keeps_its_order_and_is_written_before_the_end(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT, "2", str(tmp_path / "done")], capture_output=True, text=True,
-                          timeout=60, check=False)  # fmt: skip
+                          timeout=100, check=False)  # fmt: skip
     assert done.returncode == 3
     assert done.stdout == "out 0\nout 1\n"
     found = re.findall("first|second|third|fourth|fifth|ZeroDivisionError|over", done.stderr)
@@ -52,7 +52,7 @@ def test_nothing_waits_for_a_reader(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     try:
         done = subprocess.run([sys.executable, "-c", SCRIPT, "2000", str(tmp_path / "done")], stdout=writing,
-                              stderr=writing, timeout=60, check=False)  # fmt: skip
+                              stderr=writing, timeout=100, check=False)  # fmt: skip
         assert done.returncode == 3
         assert (tmp_path / "done").read_text() == "done"
     finally:

@@ -172,7 +172,7 @@ def test_several_processes_append_whole_lines_to_one_file(tmp_path: Path) -> Non
         "for i in range(500): files.write(sys.argv[2] * 2000)\n"
     )
     running = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), name]) for name in "abc"]
-    assert [process.wait(20) for process in running] == [0, 0, 0]
+    assert [process.wait(100) for process in running] == [0, 0, 0]
     lines = [line for path in sorted(tmp_path.iterdir()) for line in path.read_text().splitlines()]
     assert len(lines) == 1500
     assert set(lines) == {"a" * 2000, "b" * 2000, "c" * 2000}

@@ -179,11 +179,11 @@ async def test_a_stopped_answer_is_kept_as_far_as_it_came_and_the_connection_clo
         conversation = talk(url, pool)
         first = asyncio.Event()
         asking = asyncio.ensure_future(conversation.send("one", lambda *_: first.set()))
-        await asyncio.wait_for(first.wait(), 20)
+        await asyncio.wait_for(first.wait(), 100)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await asyncio.wait_for(closed.wait(), 20)
+        await asyncio.wait_for(closed.wait(), 100)
         assert conversation.history[-1] == {"role": "assistant", "content": "begun"}
         await pool.aclose()
 

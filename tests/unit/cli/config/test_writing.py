@@ -192,7 +192,7 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
         assert process.returncode == 130
     finally:
         process.kill()
-        process.wait(5)
+        process.wait(100)
         os.close(ours)
     assert b"Traceback" not in shown
     assert list(tmp_path.iterdir()) == []

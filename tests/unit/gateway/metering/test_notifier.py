@@ -179,7 +179,7 @@ async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(tmp
     await first.spend(60)
     first.notifier.start(Silent())
     await asked.wait()
-    await asyncio.wait_for(first.end(), 5)
+    await asyncio.wait_for(first.end(), 100)
     second = World(tmp_path, ok)
     second.clock.now = first.clock.now
     await second.run(1)

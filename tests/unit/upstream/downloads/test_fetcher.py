@@ -266,7 +266,7 @@ async def test_cancelling_the_last_caller_cancels_the_download() -> None:
             waiter.cancel()
         await asyncio.wait(waiters)
         assert not subject._tasks
-        await until(lambda: running.open == 0, 0.5)
+        await until(lambda: running.open == 0, 5.0)
         running.routes["/"] = ok()
         assert (await subject.fetch(running.url())).data == PNG  # and who comes next starts anew
 
@@ -376,7 +376,7 @@ async def test_the_first_failure_cancels_the_others_and_has_the_url() -> None:
             await subject.fetch_all([running.url(f"/{number}") for number in (1, 2, 3)])
         assert (caught.value.reason, caught.value.url) == ("status", running.url("/2"))
         assert not subject._tasks
-        await until(lambda: running.open == 0, 0.5)
+        await until(lambda: running.open == 0, 5.0)
 
 
 async def test_the_total_size_is_limited() -> None:
@@ -398,7 +398,7 @@ async def test_a_cancelled_request_cancels_its_downloads() -> None:
         await asyncio.wait([task])
         assert task.cancelled()
         assert not subject._tasks
-        await until(lambda: running.open == 0, 0.5)
+        await until(lambda: running.open == 0, 5.0)
 
 
 async def test_too_many_concurrent_downloads_are_a_gateway_overload(
