@@ -18,6 +18,8 @@ PYTEST_ARGS ?=
 SOAK_SECONDS ?= 300
 KILLS ?= 200
 BENCH_ARGS ?=
+# In front of the tests that start processes; CI puts .ci/alone here.
+RUN ?=
 
 # $(call run_all,TARGETS): makes every target, also after one has failed, and prints which failed.
 define run_all
@@ -56,10 +58,10 @@ coverage-core: $(DEV_READY) ## Tests of the pure core: 100 % line and branch cov
 	  --cov=modelmux.providers --cov=modelmux.routing --cov=modelmux.accounts
 
 test-rest: $(DEV_READY) ## All other tests, except test-clients
-	$(BIN)/pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(CORE_TESTS) $(CLIENT_TESTS)) $(PYTEST_ARGS)
+	$(RUN) $(BIN)/pytest -q -n auto --dist worksteal $(addprefix --ignore=,$(CORE_TESTS) $(CLIENT_TESTS)) $(PYTEST_ARGS)
 
 test-clients: $(DEV_READY) $(CLIENTS_READY) ## Other people's clients against the gateway; installs them
-	MODELMUX_REQUIRE_CLIENTS=1 $(BIN)/pytest -q -n auto --dist loadfile $(CLIENT_TESTS) $(PYTEST_ARGS)
+	MODELMUX_REQUIRE_CLIENTS=1 $(RUN) $(BIN)/pytest -q -n auto --dist loadfile $(CLIENT_TESTS) $(PYTEST_ARGS)
 
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
 	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
@@ -99,7 +101,7 @@ test-lowest: ## The tests with the lowest versions of every dependency
 	$(VENV)-lowest/bin/pip install -q -r requirements/lowest.txt -c requirements/lowest.txt
 	$(VENV)-lowest/bin/pip install -q -r requirements/lowest-test.txt
 	$(VENV)-lowest/bin/pip install -q --no-deps -e .
-	$(VENV)-lowest/bin/pytest -q -n auto -W default $(PYTEST_ARGS)
+	$(RUN) $(VENV)-lowest/bin/pytest -q -n auto -W default $(PYTEST_ARGS)
 
 clients: $(CLIENTS_READY) ## Install the clients of test-clients (about 1.5 GB)
 
