@@ -105,7 +105,7 @@ def test_demo_serves_what_it_prints(tmp_path: Path) -> None:
         lines = output.splitlines()
         first = lines.index("from openai import OpenAI")
         snippet = "\n".join(lines[first : first + 4])
-        answer = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=100, check=True)
+        answer = subprocess.run([sys.executable, "-c", snippet], capture_output=True, text=True, timeout=90, check=True)
         assert len(answer.stdout.splitlines()) == 2, "by Chat Completions and by Responses"
     finally:
         process.signal(signal.SIGINT)

@@ -66,7 +66,7 @@ def test_every_client_has_a_line_whose_command_works(demo: Process) -> None:
     folder = Path(sys.executable).parent
     assert str(folder) in codex, "the program is not on this PATH, so its path is shown"
     result = subprocess.run(
-        ["sh", "-c", codex], capture_output=True, text=True, timeout=100, check=True, env=clean_environment(Path("/tmp"))
+        ["sh", "-c", codex], capture_output=True, text=True, timeout=90, check=True, env=clean_environment(Path("/tmp"))
     )
     assert demo.url in result.stdout
 
