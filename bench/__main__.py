@@ -36,7 +36,7 @@ from bench.profiling import profile
 from bench.session import Session, new_session
 
 ROOT: Final = Path(__file__).parents[1]
-STORED: Final = ROOT / "bench" / "baseline.json"
+STORED: Final = ROOT / "bench" / "stored"
 
 
 def measure(plan: Plan) -> report.Result:
@@ -69,14 +69,18 @@ def _measure_all(session: Session) -> None:
 
 
 def check() -> int:
-    """Compare with the stored figures.
+    """Compare with the figures that are stored for this type of processor.
 
     :returns: the exit status: 1 if a ratio is worse in two measurements in a row.
     """
-    if not STORED.exists():
-        print(f"error: there are no stored figures to compare with\nhint: python -m bench run --quick --out {STORED}")
+    path = report.stored_for(STORED, report.cpu())
+    if not path.exists():
+        known = ", ".join(sorted(path.stem for path in STORED.glob("*.json"))) or "none"
+        print(f"error: no figures are stored for this type of processor, {report.cpu()} (stored: {known})")
+        print("hint: make bench-compare REV=main compares two revisions on any machine; to store this tree's figures: "
+              f"python -m bench run --quick --out {path}")  # fmt: skip
         return 1
-    stored, regressions = report.read(STORED), dict[str, str]()
+    stored, regressions = report.read(path), dict[str, str]()
     for _ in range(2):
         result = measure(PLANS["quick"])
         print(report.table(result))

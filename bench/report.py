@@ -51,7 +51,7 @@ def about(folder: Path, runs: int, seconds: float) -> dict[str, str]:
         "nginx": _first_line("nginx", "-v"),
         "wrk": _first_line("wrk", "-v").split("[")[0],
         "kernel": platform.release().split("-")[0],
-        "cpu": _cpu(),
+        "cpu": cpu(),
         "runs": f"{runs} of {seconds:g} s, targets in turn; figures are medians",
         "settings": "defaults, an API key, a log line per request (to a file and to stderr)",
     }
@@ -65,12 +65,18 @@ def _first_line(*command: str) -> str:
     return ((result.stdout + result.stderr).strip().splitlines() or ["?"])[0].removeprefix("nginx version: ")
 
 
-def _cpu() -> str:
+def cpu() -> str:
+    """The processor's name."""
     try:
         match = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     except OSError:
         match = None
     return match[1] if match else platform.machine()
+
+
+def stored_for(folder: Path, processor: str) -> Path:
+    """Where the figures of a type of processor are stored: nginx and the gateway do not scale alike between types."""
+    return folder / f"{re.sub('[^a-z0-9]+', '-', processor.lower()).strip('-')}.json"
 
 
 def ratios(result: Result, target: str, base: str = "nginx") -> dict[str, tuple[float, float]]:

@@ -46,18 +46,26 @@ def test_only_a_regression_seen_twice_fails(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    stored, results = tmp_path / "baseline.json", [result(ratio) for ratio in ratios]
-    report.write(stored, result(5.0))
-    monkeypatch.setattr(command, "STORED", stored)
+    results = [result(ratio) for ratio in ratios]
+    report.write(report.stored_for(tmp_path, report.cpu()), result(5.0))
+    report.write(report.stored_for(tmp_path, "Another CPU"), result(0.1))
+    monkeypatch.setattr(command, "STORED", tmp_path)
     monkeypatch.setattr(command, "measure", lambda plan: results.pop(0))
     assert command.check() == (1 if fails else 0)
     assert results == []
     assert ("WORSE: unary: 7.0 times nginx, was 5.0" in capsys.readouterr().out) is fails
 
 
-def test_a_missing_baseline_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "STORED", tmp_path / "none.json")
+def test_without_figures_for_this_processor_the_check_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report.write(report.stored_for(tmp_path, "Another (R) CPU @ 3 GHz"), result(5.0))
+    monkeypatch.setattr(command, "STORED", tmp_path)
+    monkeypatch.setattr(command, "measure", lambda plan: pytest.fail("there is nothing to compare with"))
     assert command.check() == 1
+    out = capsys.readouterr().out
+    assert "(stored: another-r-cpu-3-ghz)" in out
+    assert "make bench-compare REV=main" in out
 
 
 def test_a_failed_target_has_no_figure(tmp_path: Path) -> None:
