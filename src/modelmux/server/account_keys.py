@@ -117,6 +117,7 @@ class AccountKeys:
         self._address_header = address_header.lower().encode("latin-1") if address_header else None
         self._directory = feed.current
         self._accepted: dict[Header, _Accepted] = {}
+        self._accepted_static: dict[Header, Caller] = {}  # each the only one of a request, and of no virtual key
         self._unknown: dict[bytes, float] = {}
 
     def __bool__(self) -> bool:
@@ -137,7 +138,10 @@ class AccountKeys:
         if self._feed.current is not self._directory:
             self._directory = self._feed.current
             self._accepted.clear()
+            self._accepted_static.clear()
         offered = sorted(header for header in headers if header[0] in KEY_HEADERS)
+        if len(offered) == 1 and (static := self._accepted_static.get(offered[0])) is not None:
+            return static
         if optional:
             offered = [header for header in offered if (key := key_of(header)) and not is_google_token(key)]
         if not offered if optional else not self:
@@ -225,7 +229,11 @@ class AccountKeys:
         """:param refused: why a virtual key may not be used. :raises Unauthorized, NotPermitted, UnknownSecret:"""
         try:
             if self._static:
-                return self._static.authenticate(offered)
+                caller = self._static.authenticate(offered)
+                is_alone = len(offered) == 1 and refused is None
+                if is_alone and len(self._accepted_static) < MAX_ACCEPTED and may_remember(offered[0]):
+                    self._accepted_static[offered[0]] = caller
+                return caller
             raise self._static.refusal(offered)
         except Unauthorized as refusal:
             if refused is not None:

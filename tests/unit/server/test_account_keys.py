@@ -191,6 +191,21 @@ def test_static_keys_stay_as_they_are() -> None:
     assert world.ask(MINE).owner == "key_a"
 
 
+def test_a_static_key_is_remembered_alone_and_until_the_directory_changes() -> None:
+    world = World(key(), hashed(MINE), static=(STATIC,))
+    wrong = (b"authorization", b"Bearer wrong")
+    both = [(b"x-api-key", STATIC.encode()), wrong]
+    for _ in range(2):
+        assert not world.keys.authenticate(both, None, None).is_account
+        assert not world.ask(STATIC).is_account
+        with pytest.raises(Unauthorized):
+            world.keys.authenticate([wrong], None, None)
+    digest = hashlib.sha256(STATIC.encode()).digest()
+    imported = Secret(key="key_a", digest=digest, hint="…", created=NOW, kind="sha256")
+    world.feed.current = world.feed.current.updated(Changes(version=2, secrets=(imported,)))
+    assert world.ask(STATIC).owner == "key_a"
+
+
 def test_one_key_that_may_be_used_is_enough() -> None:
     world = World(
         key(status="disabled"), hashed(MINE), key("key_b", "other"), hashed(OTHER, key="key_b"), static=(STATIC,)
