@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.rerate import has_models, is_rerated
 from modelmux.accounts.rerate import rerate as correction_of
@@ -26,6 +27,9 @@ from modelmux.config import ConfigError
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.open_directory import stored_prices
 from modelmux.store.ledger.base import MOST_RETURNED, EntryQuery, Ledger
+
+#: Kinds of corrections that say what a request without a price costs.
+_PRICED: Final = ("rerate", "void", "resolve")
 
 
 @dataclass
@@ -62,13 +66,15 @@ def rerate(context: click.Context, config_path: Path | None, overrides: dict[str
     _, clock = read_zone(zone, loaded.config)
     period = read_period(None, since, clock, Sources.of(context).now(), option="--since")
     try:
-        prices = stored_prices(loaded.config)
+        prices, directory = stored_prices(loaded.config), Sources.of(context).load_directory(loaded.config)
     except ConfigError as error:
         exit_with_config_error(error)
     except StoreFailed as error:
-        exit_with_error([f"the prices cannot be read: {error}"])
+        exit_with_error([f"prices and budgets cannot be read: {error}"])
     query = EntryQuery(start=None if period is None else period.start, limit=MOST_RETURNED)
-    result = with_ledger(context, loaded.config, lambda ledger: correct(ledger, query, prices, dry_run=dry_run))
+    result = with_ledger(
+        context, loaded.config, lambda ledger: correct(ledger, query, prices, directory, dry_run=dry_run)
+    )
     if json:
         print_json(_json(result, dry_run))
     else:
@@ -77,7 +83,9 @@ def rerate(context: click.Context, config_path: Path | None, overrides: dict[str
     warn(_warnings(result))
 
 
-async def correct(ledger: Ledger, query: EntryQuery, prices: PriceList, *, dry_run: bool) -> Result:
+async def correct(
+    ledger: Ledger, query: EntryQuery, prices: PriceList, directory: Directory, *, dry_run: bool
+) -> Result:
     """Add the corrections of all entries of a query, page by page. :raises StoreFailed:"""
     result = Result()
     async for entries in pages(ledger, query):
@@ -85,26 +93,30 @@ async def correct(ledger: Ledger, query: EntryQuery, prices: PriceList, *, dry_r
         existing: dict[bytes | None, list[Entry]] = {}
         for one in await ledger.corrections([entry.id for entry in requests]) if requests else ():
             existing.setdefault(one.corrects, []).append(one)
-        added = _corrections(requests, existing, prices, result)
+        added = _corrections(requests, existing, prices, directory, result)
         if added and not dry_run:
             await ledger.append(added)
     return result
 
 
 def _corrections(
-    requests: Sequence[Entry], existing: dict[bytes | None, list[Entry]], prices: PriceList, result: Result
+    requests: Sequence[Entry],
+    existing: dict[bytes | None, list[Entry]],
+    prices: PriceList,
+    directory: Directory,
+    result: Result,
 ) -> list[Entry]:
     added: list[Entry] = []
     for entry in requests:
         corrections, model = existing.get(entry.id, []), entry.model or "-"
-        correction = correction_of(entry, corrections, prices)
+        correction = correction_of(entry, corrections, prices, directory)
         if correction is not None and correction.cost is not None:
             added.append(correction)
             result.corrected[model] += 1
             result.difference[model] += correction.cost.total
         elif entry.model is not None and not has_models(entry):
             result.skipped += 1
-        elif entry.cost is None and not any(one.kind in ("rerate", "void") for one in corrections):
+        elif entry.cost is None and not any(one.kind in _PRICED for one in corrections):
             result.unpriced[model] += 1
     return added
 
