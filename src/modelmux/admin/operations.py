@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.admin import adjustments, audit, budgets, keys, limits, people, prices, requests, status, teams, usage
+from modelmux.admin import (
+    adjustments,
+    audit,
+    budgets,
+    keys,
+    limits,
+    people,
+    prices,
+    requests,
+    resolve,
+    status,
+    teams,
+    usage,
+)
 from modelmux.admin.openapi import openapi
 from modelmux.admin.operation import Call, Operation, Reply
 
@@ -24,6 +37,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *limits.OPERATIONS,
     *usage.OPERATIONS,
     *requests.OPERATIONS,
+    *resolve.OPERATIONS,
     *prices.OPERATIONS,
     *status.OPERATIONS,
     *audit.OPERATIONS,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -21,6 +21,7 @@ from modelmux.admin.ledger_filters import params_of, with_ids
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply
 from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.base import EntryQuery
+from modelmux.store.ledger.in_doubt import rows_in_doubt
 
 _Text = Annotated[str, Meta(max_length=8_192)] | None
 _FILTERS: Final = ("key", "team", "person", "model", "outcome", "end_user")
@@ -37,6 +38,7 @@ class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields
     :param end_user: as rows have it.
     :param min_cost: in USD.
     :param tag: ``app=chat``.
+    :param in_doubt: only those in doubt for which it was not decided yet what they cost.
     """
 
     start: _Text = None
@@ -49,6 +51,7 @@ class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields
     end_user: _Text = None
     min_cost: _Text = None
     tag: _Text = None
+    in_doubt: Literal["true"] | None = None
 
 
 class RequestDetail(RequestView, frozen=True, kw_only=True):
@@ -73,7 +76,8 @@ async def list_requests(call: Call) -> Reply:
         after=_cursor(params.after),
         limit=params.limit,
     )
-    page = await call.backend.ledger.entries(query)
+    ledger = call.backend.ledger
+    page = await (rows_in_doubt(ledger, query) if params.in_doubt else ledger.entries(query))
     if len(page.entries) > _FEW:
         rows = await asyncio.to_thread(_views, directory, page.entries)
     else:
@@ -84,6 +88,14 @@ async def list_requests(call: Call) -> Reply:
 
 async def read_request(call: Call) -> Reply:
     directory = await call.read()
+    id = await request_at(call, directory)
+    rows = await call.backend.ledger.by_id([id])
+    corrections = await call.backend.ledger.corrections([id])
+    return Reply(request_detail(directory, rows[0], corrections))
+
+
+async def request_at(call: Call, directory: Directory) -> bytes:
+    """The id of the row that the path names. :raises NoSuchRecord: the principal may not see it."""
     text = call.path["id"]
     try:
         id = parse_id(text)
@@ -92,9 +104,12 @@ async def read_request(call: Call) -> Reply:
     rows = await call.backend.ledger.by_id([id])
     if not rows or not is_visible(visible(directory, call.principal), rows[0]):
         raise no_record("request", text)
-    corrections = await call.backend.ledger.corrections([id])
-    view = plain(request_view(directory, rows[0]))
-    return Reply(RequestDetail(**view, corrections=_views(directory, corrections)))
+    return id
+
+
+def request_detail(directory: Directory, entry: Entry, corrections: list[Entry]) -> RequestDetail:
+    """A row with its corrections."""
+    return RequestDetail(**plain(request_view(directory, entry)), corrections=_views(directory, corrections))
 
 
 def _views(directory: Directory, entries: list[Entry]) -> list[RequestView]:

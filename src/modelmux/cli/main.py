@@ -30,6 +30,7 @@ _COMMANDS: Final = {
     "chat": ("chat.command", "chat", "Talk to a model through the gateway, from the terminal."),
     "logs": ("logs.command", "logs", "Show the log files, and print or follow their last lines."),
     "usage": ("usage.command", "usage", "Show what was used and what it cost; export and check the ledger."),
+    "ledger": ("ledger.command", "ledger", "List and show rows of the ledger, and resolve those in doubt."),
     "keys": ("accounts.keys", "keys", "Create, list, edit, rotate and revoke virtual keys."),
     "teams": ("accounts.teams", "teams", "Create, list and edit teams, and say who is in them."),
     "people": ("accounts.people", "people", "Create, list and edit people."),

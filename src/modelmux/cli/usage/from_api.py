@@ -15,6 +15,7 @@ from modelmux.accounts.periods import format_instant, parse_instant
 from modelmux.accounts.usage_names import NAME_FIELDS, Names
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.cli.accounts.api.client import AdminClient
+from modelmux.cli.usage.options import Where
 
 _TAG: Final = "tag:"
 
@@ -48,17 +49,22 @@ async def ask_usage(client: AdminClient, query: UsageQuery) -> Answer:
     return Answer(rows, answer["prices"] == "list_and_own", answer["warnings"], names)
 
 
-def _params(query: UsageQuery) -> dict[str, str]:
-    where: dict[str, list[str]] = {}
-    for name, values in query.where:
+def where_params(where: Where) -> dict[str, str]:
+    """A filter as parameters of the admin API."""
+    params: dict[str, list[str]] = {}
+    for name, values in where:
         tag = name.removeprefix(_TAG)
-        where.setdefault("tag" if tag != name else name, []).extend(
+        params.setdefault("tag" if tag != name else name, []).extend(
             f"{tag}={value}" if tag != name else value for value in values
         )
+    return {name: ",".join(values) for name, values in params.items()}
+
+
+def _params(query: UsageQuery) -> dict[str, str]:
     groups = {"group_by": ",".join(query.group_by)} if query.group_by else {}
     return {
         "start": format_instant(query.start, UTC), "end": format_instant(query.end, UTC), "bucket": query.bucket,
-        "zone": query.zone, **groups, **{name: ",".join(values) for name, values in where.items()},
+        "zone": query.zone, **groups, **where_params(query.where),
     }  # fmt: skip
 
 

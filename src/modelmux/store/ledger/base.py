@@ -14,6 +14,8 @@ from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.receipts import Once
 
 #: Rows that one question for entries reads at most, before it returns a cursor.
 MOST_READ: Final = 100_000
@@ -30,7 +32,7 @@ class EntryQuery(Struct, frozen=True, kw_only=True):
 
     :param start, end: microseconds in UTC; ``start`` is included, ``end`` is not; None without a bound.
     :param where: column -> the values that count, of ``key``, ``team`` (its subtree), ``person``, ``model``,
-        ``outcome``, ``end_user`` and ``tag:NAME``.
+        ``outcome``, ``end_user``, ``kind`` and ``tag:NAME``.
     :param min_cost: nano-USD.
     :param after: the last id of the page before.
     """
@@ -127,6 +129,26 @@ class Ledger(Protocol):
 
         :raises StoreFailed: none of them was added.
         :raises UnstorableEntry: nor will they ever be, because of one.
+        """
+        ...
+
+    async def correct(
+        self,
+        id: bytes,
+        decide: Callable[[Entry, Sequence[Entry]], Entry | None],
+        author: Author,
+        at: int,
+        once: Once | None = None,
+    ) -> tuple[Entry, list[Entry]] | None:
+        """Add a row that corrects another, decided from that and its corrections as they are, and a row of the audit
+        log, in one transaction.
+
+        :param decide: runs in a thread, while no process writes; it must not wait. None: nothing has to be corrected.
+        :param at: microseconds in UTC.
+        :param once: a request that may be repeated: its receipt is written with the row.
+        :returns: the row and all that correct it now; None if there is none with this id.
+        :raises FieldError: from ``decide``; nothing was written. :raises OtherRequest: see ``DirectoryStore.change``.
+        :raises StoreFailed: nothing was written.
         """
         ...
 

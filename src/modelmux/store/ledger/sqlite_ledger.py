@@ -22,6 +22,8 @@ from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.receipts import Once
 from modelmux.store.ledger import (
     sqlite_alerts,
     sqlite_entries,
@@ -33,6 +35,7 @@ from modelmux.store.ledger import (
 )
 from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, LedgerState, UnstorableEntry
 from modelmux.store.ledger.sqlite_append import Appender
+from modelmux.store.ledger.sqlite_correct import Decide, correct
 from modelmux.store.ledger.sqlite_rows import Row, to_row
 from modelmux.store.ledger.sqlite_verify import Section
 
@@ -96,6 +99,21 @@ class SqliteLedger:
             if written.cancel():  # it was not tried
                 raise
         await asyncio.wrap_future(written)  # it may have been written, or failed, with rows of an earlier call
+
+    async def correct(
+        self, id: bytes, decide: Decide, author: Author, at: int, once: Once | None = None
+    ) -> tuple[Entry, list[Entry]] | None:
+        """See ``Ledger.correct``."""
+
+        def write(connection: sqlite3.Connection) -> tuple[Entry, list[Entry]] | None:
+            try:
+                with self._file.write(connection):
+                    return correct(connection, self._appender, id, decide, author, at, once)
+            except BaseException:
+                self._appender.forget()
+                raise
+
+        return await self._writer.run(write)
 
     async def exchange(
         self,
