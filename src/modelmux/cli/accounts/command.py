@@ -16,6 +16,7 @@ from modelmux.accounts.views import time_text
 from modelmux.admin.audit import shown_records
 from modelmux.cli.accounts.access import Access
 from modelmux.cli.accounts.api.open_api import accounts_options, needs_this_machine
+from modelmux.cli.accounts.backup import backup
 from modelmux.cli.accounts.directory import json_option, print_table, warn_unmatched, with_directory
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
@@ -30,7 +31,10 @@ _LEFT_OUT: Final = (
 
 @click.group(cls=CommandGroup)
 def accounts() -> None:
-    """Import keys and teams, and show who changed what."""
+    """Import keys and teams, back up the database, and show who changed what."""
+
+
+accounts.add_command(backup)
 
 
 @accounts.command("import")
