@@ -36,7 +36,7 @@ _COMMANDS: Final = {
     "people": ("accounts.people", "people", "Create, list and edit people."),
     "budget": ("accounts.budgets", "budget", "Set, list, show, raise, enable and disable budgets."),
     "limits": ("accounts.limits", "limits", "Set, list, enable and disable rate limits."),
-    "accounts": ("accounts.command", "accounts", "Import keys and teams, back up, and show who changed what."),
+    "accounts": ("accounts.command", "accounts", "Apply a configuration, import, back up, and show who changed what."),
     "explain": ("explain.command", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
     "version": ("version", "version", "Show versions and the configuration files in use."),

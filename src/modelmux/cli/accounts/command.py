@@ -16,8 +16,10 @@ from modelmux.accounts.views import time_text
 from modelmux.admin.audit import shown_records
 from modelmux.cli.accounts.access import Access
 from modelmux.cli.accounts.api.open_api import accounts_options, needs_this_machine
+from modelmux.cli.accounts.apply import apply, diff
 from modelmux.cli.accounts.backup import backup
 from modelmux.cli.accounts.directory import json_option, print_table, warn_unmatched, with_directory
+from modelmux.cli.accounts.export import export
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options
 from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn
@@ -31,10 +33,13 @@ _LEFT_OUT: Final = (
 
 @click.group(cls=CommandGroup)
 def accounts() -> None:
-    """Import keys and teams, back up the database, and show who changed what."""
+    """Apply a configuration, import keys and teams, back up, and show who changed what."""
 
 
+accounts.add_command(apply)
 accounts.add_command(backup)
+accounts.add_command(diff)
+accounts.add_command(export)
 
 
 @accounts.command("import")

@@ -48,9 +48,14 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         return _run(lambda: open_api(url, config_path, overrides), action)
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
-    if not loaded.config.accounts.enabled:
-        warn([_OFF])
+    warn_if_off(loaded.config)
     return _run(lambda: StoreAccess.of(loaded.config, Runtime()), action)
+
+
+def warn_if_off(config: Config) -> None:
+    """Warn if what commands write has no effect."""
+    if not config.accounts.enabled:
+        warn([_OFF])
 
 
 def _run(open_access: Callable[[], Access], action: Callable[[Access], Awaitable[T]]) -> T:

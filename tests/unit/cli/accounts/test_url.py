@@ -283,6 +283,9 @@ def test_the_variable_names_the_gateway_too(server: AdminServer, home: Path) -> 
         ("usage", "rerate"),
         ("accounts", "import", "x.json"),
         ("accounts", "backup", "x.db"),
+        ("accounts", "apply"),
+        ("accounts", "diff"),
+        ("accounts", "export"),
     ],
 )
 def test_commands_that_need_the_files_of_the_gateway_say_so(home: Path, command: tuple[str, ...]) -> None:
