@@ -40,6 +40,7 @@ from modelmux.store.base import StoreFailed
 _COMMANDS: Final = {
     "export": ("usage.export", "export", "Write the rows of the ledger: csv, jsonl, parquet or FOCUS."),
     "verify": ("usage.verify", "verify", "Compare the sums of the ledger with its rows."),
+    "reconcile": ("usage.reconcile", "reconcile", "Compare the ledger with Google's billing export."),
     "rerate": ("usage.rerate", "rerate", "Correct costs that were computed with other prices, or without one."),
 }
 _DIMENSIONS: Final = ("key", "team", "person", "model")

@@ -50,8 +50,12 @@ class Sources:
 
 def period_options(command: F) -> F:
     """Add ``--last``, ``--period`` and ``--zone`` to a command."""
+    return days_options(zone_option(command))
+
+
+def days_options(command: F) -> F:
+    """Add ``--last`` and ``--period`` to a command."""
     for option in (
-        zone_option,
         click.option("--period", metavar="PERIOD", help="today, this-month, 2026-11, 2026-11-01..2026-11-15 …"),
         click.option("--last", metavar="TIME", help="Up to now: 24h, 30d (today included), 4w."),
     ):

@@ -330,6 +330,20 @@ async def test_usage_is_what_the_ledger_has(server: AdminServer, home: Path, opt
         assert ("tag env" in over_http.stderr) == ("tag env" in direct.stderr)
 
 
+async def test_the_bill_is_compared_with_the_ledger_there(server: AdminServer, home: Path) -> None:
+    await used(server.admin.path, "static_1", "")
+    (home / "bill.csv").write_text(
+        "ChargePeriodStart,BilledCost,ChargeDescription\n2026-11-10T09:00:00Z,1,Claude Opus 5\n"
+    )
+    command = ("usage", "reconcile", "bill.csv", "--period", "2026-11")
+    for form in ((), ("--json",)):
+        over_http = await asyncio.to_thread(remote, server, home, *command, *form)
+        direct = await asyncio.to_thread(local, server.admin.path, home, *command, *form)
+        assert over_http.code == 0, over_http.stderr
+        assert over_http.stdout == direct.stdout
+        assert over_http.stderr == direct.stderr
+
+
 def test_the_audit_log(server: AdminServer, home: Path) -> None:
     for command in (TEAM, PERSON, KEY):
         done(server, home, *command)
