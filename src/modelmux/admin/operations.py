@@ -8,6 +8,7 @@ from modelmux.admin import (
     adjustments,
     audit,
     budgets,
+    imports,
     keys,
     limits,
     people,
@@ -41,4 +42,5 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *prices.OPERATIONS,
     *status.OPERATIONS,
     *audit.OPERATIONS,
+    *imports.OPERATIONS,
 )

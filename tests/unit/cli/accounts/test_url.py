@@ -281,7 +281,6 @@ def test_the_variable_names_the_gateway_too(server: AdminServer, home: Path) -> 
         ("usage", "export", "--format", "csv"),
         ("usage", "verify"),
         ("usage", "rerate"),
-        ("accounts", "import", "x.json"),
         ("accounts", "backup", "x.db"),
         ("accounts", "apply"),
         ("accounts", "diff"),
@@ -342,6 +341,30 @@ async def test_the_bill_is_compared_with_the_ledger_there(server: AdminServer, h
         assert over_http.code == 0, over_http.stderr
         assert over_http.stdout == direct.stdout
         assert over_http.stderr == direct.stderr
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_an_import_does_and_prints_the_same(
+    server: AdminServer, home: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    here = tmp_path / "accounts.db"
+    keys = [
+        {"token": f"{number:064x}", "key_alias": f"k{number}", "team_id": "t1", "models": ["fast"], "max_budget": 5}
+        for number in range(1, 5)
+    ]
+    keys += [{"token": "not a hash", "key_alias": "bad"}, {"token": "f" * 64, "key_alias": "other", "team_id": "gone"}]
+    (home / "keys.json").write_text(json.dumps({"keys": [*keys, "nothing"]}))
+    (home / "teams.json").write_text(json.dumps([{"team_id": "t1", "team_alias": "Data", "models": ["fast", "deep"]}]))
+    for _ in range(2):
+        command = ("accounts", "import", "keys.json", "teams.json", *options)
+        over_http, direct = remote(server, home, *command), local(here, home, *command)
+        assert (over_http.code, over_http.stdout) == (direct.code, direct.stdout) == (1, "")
+        of_this_machine = ("models: nothing that this configuration", "there is no file")
+        told = [line for line in direct.stderr.splitlines() if not any(text in line for text in of_this_machine)]
+        assert over_http.stderr.splitlines() == told
+    lists = [shown(local(path, home, "keys", "list", "--json"), server) for path in (server.admin.path, here)]
+    assert lists[0] == lists[1]
+    assert lists[0][1].count('"name"') == (0 if options else 5)
 
 
 def test_the_audit_log(server: AdminServer, home: Path) -> None:
