@@ -26,10 +26,10 @@ from modelmux.store.ledger.in_doubt import rows_in_doubt
 _Text = Annotated[str, Meta(max_length=8_192)] | None
 _FILTERS: Final = ("key", "team", "person", "model", "outcome", "end_user")
 #: Rows that are made in the event loop at most.
-_FEW: Final = 50
+FEW: Final = 50
 
 
-class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RowParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which rows. Several values have commas between them.
 
     :param start, end: a day in ``accounts.zone``, or an instant; the end is not included.
@@ -38,7 +38,6 @@ class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields
     :param end_user: as rows have it.
     :param min_cost: in USD.
     :param tag: ``app=chat``.
-    :param in_doubt: only those in doubt for which it was not decided yet what they cost.
     """
 
     start: _Text = None
@@ -51,6 +50,11 @@ class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields
     end_user: _Text = None
     min_cost: _Text = None
     tag: _Text = None
+
+
+class RequestParams(RowParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which rows. :param in_doubt: only those in doubt for which it was not decided yet what they cost."""
+
     in_doubt: Literal["true"] | None = None
 
 
@@ -63,27 +67,32 @@ class RequestDetail(RequestView, frozen=True, kw_only=True):
 async def list_requests(call: Call) -> Reply:
     params: RequestParams = call.params
     directory = await call.read()
-    zone = zone_of(call.backend.config.accounts.zone)
-    sent = params_of(params, (*_FILTERS, "tag", "start", "end"))
-    for name in _FILTERS:
-        listed(sent, name)  # refuses an empty one
-    query = EntryQuery(
-        start=instant(sent, "start", zone),
-        end=instant(sent, "end", zone),
-        where=_merged((*with_ids(call, directory, filters(sent, _FILTERS)), *visible(directory, call.principal))),
-        min_cost=None if params.min_cost is None else parse_amount("min_cost", params.min_cost, "usd"),
-        newest_first=True,
-        after=_cursor(params.after),
-        limit=params.limit,
-    )
-    ledger = call.backend.ledger
+    query, ledger = entry_query(call, directory, newest_first=True), call.backend.ledger
     page = await (rows_in_doubt(ledger, query) if params.in_doubt else ledger.entries(query))
-    if len(page.entries) > _FEW:
+    if len(page.entries) > FEW:
         rows = await asyncio.to_thread(_views, directory, page.entries)
     else:
         rows = _views(directory, page.entries)
     next = None if page.next is None else format_id(page.next)  # noqa: A001 - the name in replies
     return Reply(Page(data=rows, has_more=next is not None, next=next))
+
+
+def entry_query(call: Call, directory: Directory, *, newest_first: bool) -> EntryQuery:
+    """The question for rows that the parameters ask, as far as the principal sees them. :raises FieldError:"""
+    params: RowParams = call.params
+    zone = zone_of(call.backend.config.accounts.zone)
+    sent = params_of(params, (*_FILTERS, "tag", "start", "end"))
+    for name in _FILTERS:
+        listed(sent, name)  # refuses an empty one
+    return EntryQuery(
+        start=instant(sent, "start", zone),
+        end=instant(sent, "end", zone),
+        where=_merged((*with_ids(call, directory, filters(sent, _FILTERS)), *visible(directory, call.principal))),
+        min_cost=None if params.min_cost is None else parse_amount("min_cost", params.min_cost, "usd"),
+        newest_first=newest_first,
+        after=_cursor(params.after),
+        limit=params.limit,
+    )
 
 
 async def read_request(call: Call) -> Reply:

@@ -16,11 +16,12 @@ import pytest
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.secret_format import is_secret
 from modelmux.cli.accounts.api.client import MOST_ATTEMPTS
+from modelmux.cli.usage import export_from_api
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.admin import Admin, organisation
 from support.admin_server import TOKEN, AdminServer, admin_server
 from support.cli import CommandResult, run
-from support.ledgers import at, entry
+from support.ledgers import at, correction, entry, full_entry
 from support.processes import free_port
 
 TEAM = ("teams", "create", "Data", "--zone", "Europe/Berlin", "--rpm", "100")
@@ -278,7 +279,6 @@ def test_the_variable_names_the_gateway_too(server: AdminServer, home: Path) -> 
 @pytest.mark.parametrize(
     "command",
     [
-        ("usage", "export", "--format", "csv"),
         ("usage", "verify"),
         ("usage", "rerate"),
         ("accounts", "backup", "x.db"),
@@ -327,6 +327,35 @@ async def test_usage_is_what_the_ledger_has(server: AdminServer, home: Path, opt
         assert over_http.code == 0, over_http.stderr
         assert over_http.stdout == direct.stdout
         assert ("tag env" in over_http.stderr) == ("tag env" in direct.stderr)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--format", "csv"), ("--format", "jsonl", "--period", "2026-11-10", "--zone", "Europe/Berlin"),
+        ("--format", "focus", "--where", "tag:app=chat"), ("--format", "focus", "--focus", "1.2"),
+        ("--format", "jsonl", "--where", "key=KEY", "--where", "outcome=ok"), ("--format", "csv", "--last", "1d"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+async def test_an_export_is_what_the_ledger_has(
+    server: AdminServer, home: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_from_api, "MOST_RETURNED", 3)
+    made = json.loads(
+        (await asyncio.to_thread(remote, server, home, "keys", "create", "--name", "ci", "--json")).stdout
+    )
+    await used(server.admin.path, made["id"], "")
+    ledger = SqliteLedger(server.admin.path, ("app",))
+    rows = [full_entry(number, at("2026-11-10T22:30Z") + number) for number in range(8)]
+    await ledger.append([*rows, correction(rows[0], 1), entry(50, at("2026-11-12T00:00Z"), cost=None)])
+    await ledger.aclose()
+    command = ("usage", "export", *(text.replace("KEY", made["id"]) for text in options))
+    over_http = await asyncio.to_thread(remote, server, home, *command)
+    direct = await asyncio.to_thread(local, server.admin.path, home, *command, "--set", "accounts.tags=app")
+    assert over_http.code == 0, over_http.stderr
+    assert (over_http.stdout, over_http.stderr) == (direct.stdout, direct.stderr)
+    assert len(direct.stdout.splitlines()) > 1 or "--last" in options
 
 
 async def test_the_bill_is_compared_with_the_ledger_there(server: AdminServer, home: Path) -> None:
