@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -21,6 +21,8 @@ from modelmux.store.directory.receipts import Once
 MOST_READ: Final = 100_000
 #: Entries of one answer at most.
 MOST_RETURNED: Final = 1_000
+#: Where ``verify_some`` begins.
+FIRST: Final = -(2**62)
 
 
 class UnstorableEntry(StoreFailed):
@@ -62,6 +64,13 @@ class Difference(Struct, frozen=True):
     what: str
     stored: int
     recomputed: int
+
+
+class Verified(Struct, frozen=True):
+    """:param next: for ``after``; None at the end."""
+
+    differences: list[Difference]
+    next: int | None = None
 
 
 class DueAlert(Struct, frozen=True):
@@ -129,6 +138,15 @@ class Ledger(Protocol):
 
         :raises StoreFailed: none of them was added.
         :raises UnstorableEntry: nor will they ever be, because of one.
+        """
+        ...
+
+    async def append_audited(
+        self, entries: Sequence[Entry], author: Author, at: int, action: str, shown: Mapping[str, Any]
+    ) -> None:
+        """As ``append``, with a row of the audit log in the same transaction.
+
+        :param shown: what the row says was done. :raises StoreFailed: none of it was written.
         """
         ...
 
@@ -240,6 +258,15 @@ class Ledger(Protocol):
     async def verify(self, *, repair: bool = False) -> list[Difference]:
         """Recompute every rollup from its rows; with ``repair`` write those that differ.
 
+        :raises StoreFailed:
+        """
+        ...
+
+    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+        """As ``verify``, a part at a time.
+
+        :param after: ``next`` of the answer before, at first ``FIRST``. :param most: days and months of this answer.
+        :param author: repairs, which leaves a row in the audit log. :param at: microseconds in UTC.
         :raises StoreFailed:
         """
         ...

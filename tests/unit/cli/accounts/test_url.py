@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ import pytest
 
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.secret_format import is_secret
+from modelmux.admin import ledger_checks
 from modelmux.cli.accounts.api.client import MOST_ATTEMPTS
 from modelmux.cli.usage import export_from_api
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.admin import Admin, organisation
 from support.admin_server import TOKEN, AdminServer, admin_server
 from support.cli import CommandResult, run
-from support.ledgers import at, correction, entry, full_entry
+from support.ledgers import DAY, at, correction, entry, full_entry
 from support.processes import free_port
 
 TEAM = ("teams", "create", "Data", "--zone", "Europe/Berlin", "--rpm", "100")
@@ -279,8 +281,6 @@ def test_the_variable_names_the_gateway_too(server: AdminServer, home: Path) -> 
 @pytest.mark.parametrize(
     "command",
     [
-        ("usage", "verify"),
-        ("usage", "rerate"),
         ("accounts", "backup", "x.db"),
         ("accounts", "apply"),
         ("accounts", "diff"),
@@ -292,8 +292,6 @@ def test_commands_that_need_the_files_of_the_gateway_say_so(home: Path, command:
     forms: list[tuple[tuple[str, ...], dict[str, str]]] = [
         ((*command, "--url", url), {}), (command, {"MODELMUX_ADMIN_URL": url}),
     ]  # fmt: skip
-    if command[0] == "usage":
-        forms.append((("usage", "--url", url, *command[1:]), {}))
     for arguments, variables in forms:
         result = run(*arguments, home=home, **variables)
         assert result.code == 1
@@ -356,6 +354,35 @@ async def test_an_export_is_what_the_ledger_has(
     assert over_http.code == 0, over_http.stderr
     assert (over_http.stdout, over_http.stderr) == (direct.stdout, direct.stderr)
     assert len(direct.stdout.splitlines()) > 1 or "--last" in options
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+async def test_sums_are_checked_and_costs_rated_anew_as_on_the_store(
+    server: AdminServer, home: Path, tmp_path: Path, form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_checks, "MOST_RETURNED", 4)
+    monkeypatch.setattr(ledger_checks, "_MOST_PLACES", 1)
+    here = tmp_path / "accounts.db"
+    for path in (server.admin.path, here):
+        ledger = SqliteLedger(path, ("app",))
+        fields = {"model": "claude-sonnet-5", "location": "global", "deployment": "d"}
+        await ledger.append([entry(number, at("2026-11-10T12:00Z") + number * DAY, **fields) for number in range(9)])
+        await ledger.append([entry(20, at("2026-11-20T12:00Z"), model="claude-next", cost=None)])
+        await ledger.aclose()
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE usage_day SET input = input + 5 WHERE slot = (SELECT min(slot) FROM usage_day)")
+        connection.close()
+    for command in (
+        ("verify",), ("rerate", "--dry-run"), ("rerate", "--since", "2026-11-14"), ("rerate",), ("rerate",),
+        ("verify", "--repair"), ("verify",),
+    ):  # fmt: skip
+        over_http = await asyncio.to_thread(remote, server, home, "usage", *command, *form)
+        direct = await asyncio.to_thread(local, here, home, "usage", *command, *form)
+        assert (over_http.code, over_http.stdout, over_http.stderr) == (direct.code, direct.stdout, direct.stderr)
+        assert direct.stdout
+    for path in (server.admin.path, here):
+        audit = await asyncio.to_thread(local, path, home, "accounts", "audit", "--json")
+        assert {row["action"] for row in json.loads(audit.stdout)} == {"ledger.rerate", "ledger.repair"}
 
 
 async def test_the_bill_is_compared_with_the_ledger_there(server: AdminServer, home: Path) -> None:
