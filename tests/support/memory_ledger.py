@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from modelmux.accounts.cost import Cost
@@ -11,7 +12,8 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.rerate import is_rerated, unpriced_change
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger.base import MOST_RETURNED, Difference, EntryPage, EntryQuery, UnstorableEntry
+from modelmux.store.directory.base import Author
+from modelmux.store.ledger.base import MOST_RETURNED, Difference, EntryPage, EntryQuery, UnstorableEntry, Verified
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 10**15
@@ -34,6 +36,8 @@ class MemoryLedger:
         self.is_open = True
         #: What ``drop_before`` was asked for.
         self.dropped: list[int] = []
+        #: Author, action and what was shown of rows of the audit log.
+        self.audited: list[tuple[Author, str, Mapping[str, Any]]] = []
         self._add(entries)
 
     def check_entry(self, entry: Entry) -> None:
@@ -77,6 +81,15 @@ class MemoryLedger:
         if repair:
             self.differences = []
         return differences
+
+    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+        return Verified(await self.verify(repair=author is not None))
+
+    async def append_audited(
+        self, entries: Sequence[Entry], author: Author, at: int, action: str, shown: Mapping[str, Any]
+    ) -> None:
+        await self.append(entries)
+        self.audited.append((author, action, shown))
 
     async def drop_before(self, instant: int) -> int:
         self._check()

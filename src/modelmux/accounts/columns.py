@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -10,7 +11,9 @@ from msgspec.structs import asdict
 
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
+from modelmux.accounts.periods import format_instant
 from modelmux.accounts.uuid7 import format_id
+from modelmux.catalog.prices import usd
 
 #: What values are, each or None: ``text`` a str; ``integer`` an int; ``boolean`` a bool; ``instant`` microseconds in
 #: UTC; ``money`` nano-USD; ``number`` a decimal as text; ``json`` a dict or list.
@@ -28,6 +31,29 @@ class Column(Struct, frozen=True):
 def cells(columns: Sequence[Column], row: object) -> list[Any]:
     """The values of one row, in the order of the columns."""
     return [column.value(row) for column in columns]
+
+
+def json_row(columns: Sequence[Column], row: object) -> dict[str, Any]:
+    """One row as JSON has it, with every column: amounts are decimals in strings, instants RFC 3339 in UTC."""
+    return {
+        column.name: None if value is None else JSON_VALUES[column.kind](value)
+        for column, value in zip(columns, cells(columns, row), strict=True)
+    }
+
+
+def instant(at: int) -> str:
+    """RFC 3339 in UTC, with microseconds where there are any."""
+    return format_instant(at, UTC)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+#: What a value of a kind is in JSON, if it is not null.
+JSON_VALUES: Final[Mapping[Kind, Callable[[Any], Any]]] = {
+    "text": _same, "integer": _same, "boolean": _same, "json": _same, "number": str, "instant": instant, "money": usd,
+}  # fmt: skip
 
 
 def _id(id: bytes | None) -> str | None:

@@ -1,13 +1,15 @@
-"""What the row of a request spends of the windows that it is charged to."""
+"""What the row of a request spends of the windows that it is charged to, and what rows together have spent."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.accounts.budgets import Unit
-from modelmux.accounts.cost import TokenCounts
+from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import AttemptEntry, Entry
 from modelmux.accounts.name_pattern import matches_model
 from modelmux.accounts.periods import day_of
@@ -39,6 +41,33 @@ def debits_of(entry: Entry, windows: Iterable[ChargedWindow], prices: PriceList)
         amount = _amount(entry, attempts, one.unit, prices)
         debits[one.key] = one.held or 0 if amount is None else amount
     return debits
+
+
+def sums_of_debits(rows: Iterable[Entry]) -> dict[WindowKey, int]:
+    """What a row and its corrections have spent of each window, in the unit of its budget."""
+    sums: dict[WindowKey, int] = {}
+    for one in rows:
+        for window, amount in one.debits:
+            sums[window] = sums.get(window, 0) + amount
+    return sums
+
+
+def changed_debits(
+    directory: Directory, rows: Sequence[Entry], cost: Cost, prices: PriceList
+) -> tuple[tuple[WindowKey, int], ...]:
+    """What windows of budgets in USD are charged in addition, or get back, where a request costs something else.
+
+    :param directory: has the budgets; windows of others stay as they are.
+    :param rows: the request and its corrections. :param cost: of all of them together, from now on.
+    """
+    request, changes = rows[0], []
+    for window, amount in sums_of_debits(rows).items():
+        budget = directory.budgets.get(window.budget)
+        if budget is not None and budget.unit == "usd":
+            charged = ChargedWindow(window, "usd", budget.applies_to.model, amount)
+            wanted = debits_of(replace(request, cost=cost), (charged,), prices)[window]
+            changes.append((window, wanted - amount))
+    return tuple((window, change) for window, change in changes if change)
 
 
 def _amount(entry: Entry, attempts: Sequence[AttemptEntry], unit: Unit, prices: PriceList) -> int | None:

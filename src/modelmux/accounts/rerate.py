@@ -13,6 +13,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.debits import changed_debits
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.periods import day_of
 from modelmux.accounts.price_id import is_fast
@@ -25,6 +27,7 @@ PRICED: Final = "the price was unknown"
 CHANGED: Final = "the price changed"
 
 _NOTHING: Final = TokenCounts()
+_NO_BUDGETS: Final = Directory()
 
 #: (row, number of its corrections so far) -> id of the next one.
 NewId = Callable[[Entry, int], bytes]
@@ -36,19 +39,26 @@ def correction_id(entry: Entry, number: int) -> bytes:
 
 
 def rerate(
-    entry: Entry, corrections: Sequence[Entry], prices: PriceList, new_id: NewId = correction_id
+    entry: Entry,
+    corrections: Sequence[Entry],
+    prices: PriceList,
+    directory: Directory = _NO_BUDGETS,
+    new_id: NewId = correction_id,
 ) -> Entry | None:
     """The row to add so that the entry and all its corrections together cost what the prices say.
 
     :param corrections: all that the entry has.
+    :param directory: has the budgets that the entry was charged to, whose windows follow.
     :returns: None if there is nothing to correct, or nothing can be said: a price is unknown, the row was taken
-        back, or it does not name the model of all its tokens.
+        back, a person stated what it cost, or it does not name the model of all its tokens.
     """
     if not is_rerated(entry) or any(one.kind == "void" for one in corrections):
         return None
     counts = entry.counts
     for one in corrections:
         counts += one.counts
+    if any(one.kind == "resolve" and _NOTHING in (one.counts, counts) for one in corrections):
+        return None
     calls = _calls(entry, counts)
     charged = None if calls is None else cost_of_calls(calls, day_of(entry.at), prices)
     if charged is None:
@@ -72,6 +82,7 @@ def rerate(
         cost=difference,
         price=price,
         hold=0,
+        debits=changed_debits(directory, (entry, *corrections), cost, prices),
         duration=0,
         first_content=None,
         request_bytes=0,
@@ -88,7 +99,8 @@ def unpriced_change(entry: Entry) -> int:
     """What a row adds to the number of requests without a price: 1, 0, or -1 for the correction that has one."""
     if is_rerated(entry):
         return int(entry.cost is None)
-    return -int(entry.kind == "rerate" and entry.reason == PRICED)
+    is_first = entry.kind == "resolve" and (entry.reason or "").startswith(f"{PRICED}: ")
+    return -int(is_first or (entry.kind == "rerate" and entry.reason == PRICED))
 
 
 def has_models(entry: Entry) -> bool:

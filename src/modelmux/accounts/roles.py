@@ -18,11 +18,13 @@ from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import Key, Person, Team
 
 Role = Literal["owner", "admin", "team_admin", "member", "viewer", "auditor"]
-#: ``keys.use``: rotate and revoke. ``members.write``: who is in a team. ``self.read``: what the principal is.
+#: ``keys.use``: rotate and revoke. ``members.write``: who is in a team. ``requests.write``: corrections of the ledger.
+#: ``accounts.write``: imports of many records at once. ``self.read``: what the principal is.
 Permission = Literal[
     "self.read", "keys.read", "keys.use", "keys.write", "teams.read", "teams.write", "members.write", "people.read",
     "people.write", "budgets.read", "budgets.write", "limits.read", "limits.write", "prices.read", "prices.write",
-    "usage.read", "requests.read", "status.read", "audit.read", "tokens.write", "owners.write",
+    "usage.read", "requests.read", "requests.write", "status.read", "audit.read", "accounts.write",
+    "tokens.write", "owners.write",
 ]  # fmt: skip
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _ALL: Final[frozenset[Permission]] = frozenset(get_args(Permission))

@@ -43,8 +43,6 @@ from modelmux.telemetry.log import Log, error_location, null_logger
 from modelmux.wire.openai import common
 from modelmux.wire.redaction import redacted
 
-#: Bytes of a request's body.
-MAX_BODY: Final = 1024 * 1024
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 _PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
 #: Statuses of calls that are logged: who may not call at all, or not so often.
@@ -122,7 +120,7 @@ class AdminApp:
         headers = dict(scope["headers"])
         if operation.body is not None:
             check_headers(headers)
-            raw = await _read(receive)
+            raw = await _read(receive, operation.max_body)
             body = decode_body(raw, operation.body)
         call = Call(
             backend=self._backend,
@@ -233,8 +231,8 @@ async def _send(scope: Scope, send: Send, status: int, body: bytes, headers: Hea
     await send({"type": "http.response.body", "body": b""})
 
 
-async def _read(receive: Receive) -> bytes:
-    """:raises PayloadTooLarge: :raises ClientDisconnected:"""
+async def _read(receive: Receive, most: int) -> bytes:
+    """:param most: bytes. :raises PayloadTooLarge: :raises ClientDisconnected:"""
     parts, size = [], 0
     while True:
         message = await receive()
@@ -242,8 +240,8 @@ async def _read(receive: Receive) -> bytes:
             raise message.get("error") or ClientDisconnected
         parts.append(message.get("body", b""))
         size += len(parts[-1])
-        if size > MAX_BODY:
-            raise PayloadTooLarge(f"The request body is larger than {MAX_BODY // 1024} KiB.", hint="Send less at once.")
+        if size > most:
+            raise PayloadTooLarge(f"The request body is larger than {most // 1024} KiB.", hint="Send less at once.")
         if not message.get("more_body", False):
             return b"".join(parts)
 

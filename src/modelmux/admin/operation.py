@@ -20,6 +20,8 @@ R = TypeVar("R", bound="HasId")
 Method = Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
 BASE: Final = "/admin/v1"
 MAX_LIMIT: Final = 1_000
+#: Bytes of the body of most operations.
+MAX_BODY: Final = 1024 * 1024
 
 
 class HasId(Protocol):
@@ -100,6 +102,7 @@ class Operation:
     :param params, body: structs that refuse unknown fields; a body that is None is not read.
     :param reply: the type of the body of the reply.
     :param status: of the reply.
+    :param max_body: bytes of its body.
     :param writes: it answers once the workers have the change.
     :param tag: groups operations for people.
     """
@@ -113,6 +116,7 @@ class Operation:
     params: type[Struct] = NoParams
     body: type[Struct] | None = None
     status: int = 200
+    max_body: int = MAX_BODY
 
     @property
     def writes(self) -> bool:

@@ -4,7 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from modelmux.admin import adjustments, audit, budgets, keys, limits, people, prices, requests, status, teams, usage
+from modelmux.admin import (
+    adjustments,
+    audit,
+    budgets,
+    imports,
+    keys,
+    ledger,
+    ledger_checks,
+    limits,
+    people,
+    prices,
+    requests,
+    resolve,
+    status,
+    teams,
+    usage,
+)
 from modelmux.admin.openapi import openapi
 from modelmux.admin.operation import Call, Operation, Reply
 
@@ -24,7 +40,11 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *limits.OPERATIONS,
     *usage.OPERATIONS,
     *requests.OPERATIONS,
+    *resolve.OPERATIONS,
+    *ledger.OPERATIONS,
+    *ledger_checks.OPERATIONS,
     *prices.OPERATIONS,
     *status.OPERATIONS,
     *audit.OPERATIONS,
+    *imports.OPERATIONS,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -21,14 +21,15 @@ from modelmux.admin.ledger_filters import params_of, with_ids
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply
 from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.base import EntryQuery
+from modelmux.store.ledger.in_doubt import rows_in_doubt
 
 _Text = Annotated[str, Meta(max_length=8_192)] | None
 _FILTERS: Final = ("key", "team", "person", "model", "outcome", "end_user")
 #: Rows that are made in the event loop at most.
-_FEW: Final = 50
+FEW: Final = 50
 
 
-class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class RowParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which rows. Several values have commas between them.
 
     :param start, end: a day in ``accounts.zone``, or an instant; the end is not included.
@@ -51,6 +52,12 @@ class RequestParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields
     tag: _Text = None
 
 
+class RequestParams(RowParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which rows. :param in_doubt: only those in doubt for which it was not decided yet what they cost."""
+
+    in_doubt: Literal["true"] | None = None
+
+
 class RequestDetail(RequestView, frozen=True, kw_only=True):
     """A row, with those that correct it."""
 
@@ -60,21 +67,9 @@ class RequestDetail(RequestView, frozen=True, kw_only=True):
 async def list_requests(call: Call) -> Reply:
     params: RequestParams = call.params
     directory = await call.read()
-    zone = zone_of(call.backend.config.accounts.zone)
-    sent = params_of(params, (*_FILTERS, "tag", "start", "end"))
-    for name in _FILTERS:
-        listed(sent, name)  # refuses an empty one
-    query = EntryQuery(
-        start=instant(sent, "start", zone),
-        end=instant(sent, "end", zone),
-        where=_merged((*with_ids(call, directory, filters(sent, _FILTERS)), *visible(directory, call.principal))),
-        min_cost=None if params.min_cost is None else parse_amount("min_cost", params.min_cost, "usd"),
-        newest_first=True,
-        after=_cursor(params.after),
-        limit=params.limit,
-    )
-    page = await call.backend.ledger.entries(query)
-    if len(page.entries) > _FEW:
+    query, ledger = entry_query(call, directory, newest_first=True), call.backend.ledger
+    page = await (rows_in_doubt(ledger, query) if params.in_doubt else ledger.entries(query))
+    if len(page.entries) > FEW:
         rows = await asyncio.to_thread(_views, directory, page.entries)
     else:
         rows = _views(directory, page.entries)
@@ -82,8 +77,34 @@ async def list_requests(call: Call) -> Reply:
     return Reply(Page(data=rows, has_more=next is not None, next=next))
 
 
+def entry_query(call: Call, directory: Directory, *, newest_first: bool) -> EntryQuery:
+    """The question for rows that the parameters ask, as far as the principal sees them. :raises FieldError:"""
+    params: RowParams = call.params
+    zone = zone_of(call.backend.config.accounts.zone)
+    sent = params_of(params, (*_FILTERS, "tag", "start", "end"))
+    for name in _FILTERS:
+        listed(sent, name)  # refuses an empty one
+    return EntryQuery(
+        start=instant(sent, "start", zone),
+        end=instant(sent, "end", zone),
+        where=_merged((*with_ids(call, directory, filters(sent, _FILTERS)), *visible(directory, call.principal))),
+        min_cost=None if params.min_cost is None else parse_amount("min_cost", params.min_cost, "usd"),
+        newest_first=newest_first,
+        after=_cursor(params.after),
+        limit=params.limit,
+    )
+
+
 async def read_request(call: Call) -> Reply:
     directory = await call.read()
+    id = await request_at(call, directory)
+    rows = await call.backend.ledger.by_id([id])
+    corrections = await call.backend.ledger.corrections([id])
+    return Reply(request_detail(directory, rows[0], corrections))
+
+
+async def request_at(call: Call, directory: Directory) -> bytes:
+    """The id of the row that the path names. :raises NoSuchRecord: the principal may not see it."""
     text = call.path["id"]
     try:
         id = parse_id(text)
@@ -92,9 +113,12 @@ async def read_request(call: Call) -> Reply:
     rows = await call.backend.ledger.by_id([id])
     if not rows or not is_visible(visible(directory, call.principal), rows[0]):
         raise no_record("request", text)
-    corrections = await call.backend.ledger.corrections([id])
-    view = plain(request_view(directory, rows[0]))
-    return Reply(RequestDetail(**view, corrections=_views(directory, corrections)))
+    return id
+
+
+def request_detail(directory: Directory, entry: Entry, corrections: list[Entry]) -> RequestDetail:
+    """A row with its corrections."""
+    return RequestDetail(**plain(request_view(directory, entry)), corrections=_views(directory, corrections))
 
 
 def _views(directory: Directory, entries: list[Entry]) -> list[RequestView]:

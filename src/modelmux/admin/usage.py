@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.usage_names import NAME_FIELDS, name_of
 from modelmux.accounts.usage_params import read_usage_query
 from modelmux.accounts.usage_scope import dimensions, visible
 from modelmux.admin.ledger_filters import params_of, with_ids
@@ -56,24 +57,27 @@ async def read_usage(call: Call) -> Reply:
 
 def _labels(call: Call, directory: Directory, name: str, value: str | None) -> dict[str, Any]:
     """A group, with its name where the principal may know it. A team is that of the time, with those above it."""
-    if name not in ("key", "team", "person"):
+    if name not in NAME_FIELDS:
         return {name: value}
-    scope = call.scope(directory)
     id = (value or "").rpartition("/")[2]
-    if name == "key":
-        key = directory.keys.get(id)
-        return {"key": value, "key_name": key.name if key is not None and scope.sees(key) else None}
-    if name == "person":
-        person = directory.people.get(id)
-        is_own = person is not None and (scope.sees(person) or id == call.principal.person)
-        return {"person": value, "person_email": person.email if person is not None and is_own else None}
+    shown = {NAME_FIELDS[name]: name_of(directory, name, value) if _may_know(call, directory, name, id) else None}
+    if name == "team":
+        return {"team": id or None, "team_path": value.split("/") if value else [], **shown}
+    return {name: value, **shown}
+
+
+def _may_know(call: Call, directory: Directory, name: str, id: str) -> bool:
+    """Whether the principal may know the name of a record."""
+    scope = call.scope(directory)
+    match name:
+        case "key":
+            key = directory.keys.get(id)
+            return key is not None and scope.sees(key)
+        case "person":
+            person = directory.people.get(id)
+            return person is not None and (scope.sees(person) or id == call.principal.person)
     team = directory.teams.get(id)
-    known = team is not None and (scope.sees(team) or call.principal.role == "viewer")
-    return {
-        "team": id or None,
-        "team_path": value.split("/") if value else [],
-        "team_name": team.name if team is not None and known else None,
-    }
+    return team is not None and (scope.sees(team) or call.principal.role == "viewer")
 
 
 OPERATIONS: Final = (

@@ -35,22 +35,31 @@ async def change(
     :param repeat: decides what a repetition with the same ``Idempotency-Key`` writes; by default nothing.
     :returns: with how many of them do not have it yet.
     """
-    once = None
-    if call.idempotency_key is not None:
-        name = f"{call.principal.name}\n{_checked_key(call.idempotency_key)}"
-        once = Once(name, call.fingerprint, repeat or (lambda directory, receipt: _nothing(call, directory, receipt)))
     try:
-        directory, edit = await call.backend.directory.change(decide, call.author, call.now, once)
+        directory, edit = await call.backend.directory.change(decide, call.author, call.now, once_of(call, repeat))
     except RecordConflict as error:
         if error.code == "taken" and not call.principal.sees_all:  # whose name it is, it may not know
             raise RecordConflict("taken", error.field, "the name is taken", "choose another one") from None
         raise
     except OtherRequest:
-        raise Conflict(
-            "This Idempotency-Key was sent with another request within the last 24 hours.",
-            param="Idempotency-Key", code="idempotency_key_reused", hint="Send another key with another request.",
-        ) from None  # fmt: skip
+        raise reused_key() from None
     return directory, edit, await call.backend.await_workers(directory.version)
+
+
+def once_of(call: Call, repeat: Callable[[Directory, Receipt], Edit] | None = None) -> Once | None:
+    """The change that an ``Idempotency-Key`` stands for; None without one. See ``change``. :raises InvalidRequest:"""
+    if call.idempotency_key is None:
+        return None
+    name = f"{call.principal.name}\n{_checked_key(call.idempotency_key)}"
+    return Once(name, call.fingerprint, repeat or (lambda directory, receipt: _nothing(call, directory, receipt)))
+
+
+def reused_key() -> Conflict:
+    """The error for an ``Idempotency-Key`` of another request."""
+    return Conflict(
+        "This Idempotency-Key was sent with another request within the last 24 hours.",
+        param="Idempotency-Key", code="idempotency_key_reused", hint="Send another key with another request.",
+    )  # fmt: skip
 
 
 def _checked_key(key: str) -> str:

@@ -172,6 +172,14 @@ class AccountsFile:
             raise StoreOutdated(f"{self.path}: of an older version; the next start of the gateway brings it up to date")
         return self.open(timeout)
 
+    def open_as_it_is(self, timeout: float) -> sqlite3.Connection:
+        """A connection that only reads a file of any version, to copy it. :raises StoreFailed: it is not ours."""
+        self._check_process()
+        self._recognize()
+        connection = self._connect("mode=ro", timeout)
+        connection.is_read_only = True
+        return connection
+
     def close(self, connection: sqlite3.Connection) -> None:
         """Under the lock: the last connection that closes makes a checkpoint. One that has lost its log stays open
         until the process ends: its checkpoint would write pages of before into the file that was restored."""

@@ -15,8 +15,10 @@ from modelmux.accounts.counts import Round
 from modelmux.accounts.entry import AttemptEntry, Entry, Kind
 from modelmux.accounts.price_id import price_id
 from modelmux.accounts.rerate import correction_id, has_models, is_rerated, rerate, unpriced_change
+from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.uuid7 import uuid7
 from modelmux.catalog.prices import LongPrompt, Price, PriceList, Rates, rates_from_input
+from support.directories import budget, directory_of
 
 AT = int(datetime(2026, 11, 20, 12, tzinfo=UTC).timestamp()) * 1_000_000
 MODEL = "claude-opus-5-5"
@@ -224,6 +226,47 @@ def test_tokens_that_a_correction_added_are_priced_too() -> None:
     made = rerate(row, [less], price_list(1_000_000))
     assert made is not None
     assert made.cost == Cost(input=600 - 3_000)
+
+
+def test_budgets_in_usd_are_charged_the_difference_and_no_others() -> None:
+    windows = {id: WindowKey(id, "", 0) for id in ("bud_usd", "bud_tokens", "bud_model", "bud_other", "bud_gone")}
+    directory = directory_of(
+        budget("bud_usd", "usd"), budget("bud_tokens", "tokens", unit="tokens"), budget("bud_model", "m", model=MODEL),
+        budget("bud_other", "other", model="claude-haiku-*"),
+    )  # fmt: skip
+    half = TokenCounts(input=500)
+    row = entry(
+        counts=half + half, cost=Cost(input=900), debits=tuple((key, 900) for key in windows.values()),
+        attempts=(AttemptEntry("e", "cut", half, model="claude-haiku-5-5", location="global"),
+                  AttemptEntry("d", "ok", half, model=MODEL, location="global")),
+    )  # fmt: skip
+    prices = PriceList([
+        Price(model=MODEL, rates=rates(3_000_000), source="t"),
+        Price(model="claude-haiku-5-5", rates=rates(1_000_000), source="t"),
+    ])  # fmt: skip
+    made = rerate(row, [], prices, directory)
+    assert made is not None
+    assert made.cost == Cost(input=1_100)
+    assert dict(made.debits) == {windows["bud_usd"]: 1_100, windows["bud_model"]: 600, windows["bud_other"]: -400}
+    models = (MODEL, "claude-haiku-5-5")
+    same = PriceList([Price(model=one, rates=rates(1_000_000), source="t") for one in models])
+    again = rerate(row, [made], same, directory)
+    assert again is not None
+    assert dict(again.debits) == {windows["bud_usd"]: -1_000, windows["bud_model"]: -1_000}
+    assert rerate(row, [], prices).debits == (), "budgets that are not known stay as they are"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(("counts", "kept"), [(TokenCounts(), True), (TokenCounts(input=-1_000), True),
+                                              (TokenCounts(input=-400), False)])  # fmt: skip
+def test_what_a_person_said_that_it_cost_stays(counts: TokenCounts, kept: bool) -> None:
+    row = entry(kind="in_doubt", counts=TokenCounts(input=1_000), cost=Cost(input=5_000))
+    said = entry(kind="resolve", corrects=row.id, id=bytes(16), counts=counts, cost=Cost(input=-2_000))
+    assert (rerate(row, [said], price_list(1_000_000)) is None) == kept
+
+
+def test_a_stated_cost_counts_as_a_first_price_where_there_was_none() -> None:
+    said = entry(kind="resolve", corrects=bytes(16), reason="the price was unknown: it was free")
+    assert [unpriced_change(one) for one in (said, replace(said, reason="it was free"))] == [-1, 0]
 
 
 counts = st.builds(TokenCounts, **{name: st.integers(0, 2_000_000) for name in TokenCounts.__struct_fields__})

@@ -130,7 +130,7 @@ class StoreAccess:
             config=config,
             ids=NewIds(runtime.now),
             new_issuer=lambda: Issuer(read_peppers(config, directory=store.load), runtime.now),
-            author=Author(_user(), "cli"),
+            author=Author(user_name(), "cli"),
             now=int(runtime.now() * _MICRO),
         )
 
@@ -175,7 +175,7 @@ class StoreAccess:
         await self.store.aclose()
 
 
-def _user() -> str:
+def user_name() -> str:
     """Of this process, as the system knows it: variables such as ``LOGNAME`` may name anybody."""
     if sys.platform == "win32":
         return getpass.getuser()

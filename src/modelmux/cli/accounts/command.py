@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+import msgspec
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
@@ -14,11 +15,14 @@ from modelmux.accounts.litellm import Imported, import_from_litellm
 from modelmux.accounts.litellm_entries import Lists, read_lists
 from modelmux.accounts.views import time_text
 from modelmux.admin.audit import shown_records
+from modelmux.admin.imports import ImportedView, imported_view
 from modelmux.cli.accounts.access import Access
-from modelmux.cli.accounts.api.open_api import accounts_options, needs_this_machine
+from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
+from modelmux.cli.accounts.apply import apply, diff
+from modelmux.cli.accounts.backup import backup
 from modelmux.cli.accounts.directory import json_option, print_table, warn_unmatched, with_directory
+from modelmux.cli.accounts.export import export
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.options import config_options
 from modelmux.cli.output import exit_with_error, print_json, print_lines, printable, warn
 from modelmux.cli.sanitize import one_line
 from modelmux.store.directory.base import AuditRow
@@ -30,14 +34,19 @@ _LEFT_OUT: Final = (
 
 @click.group(cls=CommandGroup)
 def accounts() -> None:
-    """Import keys and teams, and show who changed what."""
+    """Apply a configuration, import keys and teams, back up, and show who changed what."""
+
+
+accounts.add_command(apply)
+accounts.add_command(backup)
+accounts.add_command(diff)
+accounts.add_command(export)
 
 
 @accounts.command("import")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Say what would be imported, and write nothing.")
-@needs_this_machine
-@config_options
+@accounts_options
 def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | None, overrides: dict[str, Any]) -> None:
     """Import keys and teams of LiteLLM: the JSON of /key/list?return_full_object=true and of /team/list.
 
@@ -45,7 +54,23 @@ def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | Non
     exit code is 1.
     """
     lists = _read(files)
+    url = chosen_url()
+    if url is not None:
+        body = {"keys": lists.keys, "teams": lists.teams, "dry_run": dry_run}
+        shown = with_api(
+            url, config_path, overrides, lambda client: client.call("POST", "/imports/litellm", body)
+        )  # fmt: skip
+        view = msgspec.convert({name: shown[name] for name in ImportedView.__struct_fields__}, ImportedView)
+    else:
+        view = _import_here(lists, dry_run, config_path, overrides)
+    warn(view.notices)
+    counts = f"{view.keys} keys, {view.teams} teams, {view.people} people"
+    print_lines("would import" if dry_run else "imported", [counts], "green")
+    if left_out := [*lists.left_out, *view.left_out]:
+        exit_with_error([one_line(f"left out: {problem}") for problem in left_out], _LEFT_OUT)
 
+
+def _import_here(lists: Lists, dry_run: bool, config_path: Path | None, overrides: dict[str, Any]) -> ImportedView:
     async def run(access: Access) -> Imported:
         imported = Imported(Edit(action="", subject=""), ())
 
@@ -61,12 +86,7 @@ def import_files(files: tuple[Path, ...], dry_run: bool, config_path: Path | Non
         warn_unmatched(access.config, (model for key in imported.edit.keys for model in key.models))
         return imported
 
-    result = with_directory(config_path, overrides, run)
-    warn(result.notices)
-    counts = f"{len(result.edit.keys)} keys, {len(result.edit.teams)} teams, {len(result.edit.people)} people"
-    print_lines("would import" if dry_run else "imported", [counts], "green")
-    if left_out := [*lists.left_out, *result.left_out]:
-        exit_with_error([one_line(f"left out: {problem}") for problem in left_out], _LEFT_OUT)
+    return imported_view(with_directory(config_path, overrides, run))
 
 
 @accounts.command("audit")

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import msgspec
@@ -48,9 +48,14 @@ def with_directory(config_path: Path | None, overrides: dict[str, Any], action: 
         return _run(lambda: open_api(url, config_path, overrides), action)
     loaded = read_config(config_path, overrides)
     warn(loaded.warnings)
-    if not loaded.config.accounts.enabled:
-        warn([_OFF])
+    warn_if_off(loaded.config)
     return _run(lambda: StoreAccess.of(loaded.config, Runtime()), action)
+
+
+def warn_if_off(config: Config) -> None:
+    """Warn if what commands write has no effect."""
+    if not config.accounts.enabled:
+        warn([_OFF])
 
 
 def _run(open_access: Callable[[], Access], action: Callable[[Access], Awaitable[T]]) -> T:
@@ -66,12 +71,17 @@ def _run(open_access: Callable[[], Access], action: Callable[[Access], Awaitable
     except ConfigError as error:
         exit_with_config_error(error)
     except FieldError as error:
-        remedy = error.expected[:1].upper() + error.expected[1:]
-        exit_with_error([f"{error.field}: {error.problem}"], remedy if remedy.endswith("?") else f"{remedy}.")
+        exit_with_field_error(error)
     except StoreFailed as error:
         exit_with_error([f"the accounts cannot be used: {error}"])
     except (ApiError, msgspec.ValidationError) as error:
         exit_with_api_error(error)
+
+
+def exit_with_field_error(error: FieldError) -> NoReturn:
+    """Print what cannot be used and what would do, and exit."""
+    remedy = error.expected[:1].upper() + error.expected[1:]
+    exit_with_error([f"{error.field}: {error.problem}"], remedy if remedy.endswith("?") else f"{remedy}.")
 
 
 def warn_unmatched(config: Config | None, patterns: Iterable[str]) -> None:

@@ -11,7 +11,8 @@ import click
 from msgspec import Struct
 
 from modelmux.accounts.periods import format_instant
-from modelmux.accounts.usage_query import Bucket, UsageQuery
+from modelmux.accounts.usage_names import NAME_FIELDS, Names, names_of
+from modelmux.accounts.usage_query import Bucket, UsageQuery, UsageRow
 from modelmux.accounts.usage_views import total
 from modelmux.cli.accounts.api.client import AdminClient
 from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
@@ -34,10 +35,12 @@ from modelmux.cli.usage.options import (
 )
 from modelmux.cli.usage.report import as_json, table
 from modelmux.config import Config
+from modelmux.store.base import StoreFailed
 
 _COMMANDS: Final = {
     "export": ("usage.export", "export", "Write the rows of the ledger: csv, jsonl, parquet or FOCUS."),
     "verify": ("usage.verify", "verify", "Compare the sums of the ledger with its rows."),
+    "reconcile": ("usage.reconcile", "reconcile", "Compare the ledger with Google's billing export."),
     "rerate": ("usage.rerate", "rerate", "Correct costs that were computed with other prices, or without one."),
 }
 _DIMENSIONS: Final = ("key", "team", "person", "model")
@@ -93,12 +96,15 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
         config = loaded.config
         query, clock = _query(by, last, period, *read_zone(zone, config), where, now)
         rows = with_ledger(context, config, lambda ledger: ledger.usage(query))
-        answer = Answer(rows, bool(config.accounts.prices), _tag_warnings(by.names, where, config))
+        answer = Answer(
+            rows, bool(config.accounts.prices), _tag_warnings(by.names, where, config),
+            _names(Sources.of(context), config, query, rows),
+        )  # fmt: skip
     if json:
-        print_json(as_json(query, answer.rows, clock, own_prices=answer.own_prices))
+        print_json(as_json(query, answer.rows, clock, answer.names, own_prices=answer.own_prices))
     else:
         click.echo(_heading(query, clock, own_prices=answer.own_prices))
-        for line in table(query, answer.rows, clock):
+        for line in table(query, answer.rows, clock, answer.names):
             click.echo(line)
     unpriced = total(query, answer.rows).unpriced
     warn([*answer.warnings, *([unpriced_warning(unpriced)] if unpriced else [])])
@@ -133,6 +139,17 @@ def _heading(query: UsageQuery, zone: tzinfo, *, own_prices: bool) -> str:
     prices = "list prices and those of [accounts.prices]" if own_prices else "list prices"
     start, end = (format_instant(at, zone) for at in (query.start, query.end))
     return f"{start} to {end} ({query.zone}); cost in USD at {prices}"
+
+
+def _names(sources: Sources, config: Config, query: UsageQuery, rows: Sequence[UsageRow]) -> Names:
+    """The names of groups; without them if the directory cannot be read: usage does not depend on it."""
+    if NAME_FIELDS.keys().isdisjoint(query.group_by):
+        return {}
+    try:
+        return names_of(sources.load_directory(config), query, rows)
+    except StoreFailed as error:
+        warn([f"ids are shown without names: {error}"])
+        return {}
 
 
 def _tag_warnings(names: Sequence[str], where: Where, config: Config) -> list[str]:

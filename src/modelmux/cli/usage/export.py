@@ -17,16 +17,16 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.focus import DayTotals, Version, focus_columns
 from modelmux.accounts.periods import Period
 from modelmux.accounts.rerate import unpriced_change
-from modelmux.cli.accounts.api.open_api import needs_this_machine
-from modelmux.cli.options import config_options, read_config
+from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
+from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_error, print_lines, warn
 from modelmux.cli.usage.end_users import with_end_users
+from modelmux.cli.usage.export_from_api import Chosen, Write, rows_from_api
 from modelmux.cli.usage.options import (
     Sources,
     Where,
     counted,
     period_options,
-    read_period,
     read_zone,
     unpriced_warning,
     where_option,
@@ -47,8 +47,7 @@ _STDOUT: Final = Path("-")
 
 
 @click.command()
-@needs_this_machine
-@config_options
+@accounts_options
 @click.option("--format", "kind", type=click.Choice(tuple(_WRITERS)), required=True, help="What to write.")
 @click.option("--out", type=click.Path(path_type=Path), default=_STDOUT, metavar="FILE", help="Replaced; - for stdout, the default.")  # fmt: skip  # noqa: E501
 @click.option("--focus", "version", type=click.Choice(("1.2", "1.3")), help=f"Version of FOCUS; {_NEWEST} by default.")
@@ -65,24 +64,25 @@ def export(context: click.Context, config_path: Path | None, overrides: dict[str
     for option, value in (("--focus", version), ("--billing-account", billing_account)):
         if value is not None and kind != "focus":
             raise click.UsageError(f"{option} belongs to --format focus")
-    loaded = read_config(config_path, overrides)
-    warn(loaded.warnings)
-    _, clock = read_zone(zone, loaded.config)
-    query = _query(read_period(last, period, clock, Sources.of(context).now()), with_end_users(where, loaded.config))
+    chosen, url = Chosen(last, period, zone, where, Sources.of(context).now()), chosen_url()
     source = _Rows()
-    if kind == "focus":
-        source = _Focus(version or _NEWEST, billing_account or _ACCOUNT, tuple(loaded.config.accounts.tags))
 
-    async def write(ledger: Ledger) -> None:
+    async def write(all_pages: AsyncIterator[list[Entry]], tags: Sequence[str]) -> None:
+        nonlocal source
+        if kind == "focus":
+            source = _Focus(version or _NEWEST, billing_account or _ACCOUNT, tuple(tags))
         with _opened(out) as file:
             writer = _WRITERS[kind](source.columns, file)
-            async for entries in pages(ledger, query):
+            async for entries in all_pages:
                 writer.write([row for entry in entries for row in source.rows(entry)])
             writer.write(source.last())
             writer.close()
 
     try:
-        with_ledger(context, loaded.config, write)
+        if url is not None:
+            with_api(url, config_path, overrides, lambda client: rows_from_api(client, chosen, write))
+        else:
+            _export_here(context, config_path, overrides, chosen, write)
     except MissingLibrary as error:
         exit_with_error([str(error)], "Install it with: pip install 'modelmux-gateway[export]'")
     except BrokenPipeError:
@@ -93,6 +93,17 @@ def export(context: click.Context, config_path: Path | None, overrides: dict[str
         print_lines("note", [f"{out}: {counted(source.count, 'row')}"], "cyan")
     if source.unpriced > 0:
         warn([unpriced_warning(source.unpriced)])
+
+
+def _export_here(
+    context: click.Context, config_path: Path | None, overrides: dict[str, Any], chosen: Chosen, write: Write
+) -> None:
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+    config = loaded.config
+    period = chosen.read(read_zone(chosen.zone, config)[1])
+    query = _query(period, with_end_users(chosen.where, config))
+    with_ledger(context, config, lambda ledger: write(pages(ledger, query), config.accounts.tags))
 
 
 async def pages(ledger: Ledger, query: EntryQuery) -> AsyncIterator[list[Entry]]:

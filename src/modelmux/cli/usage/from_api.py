@@ -12,18 +12,21 @@ from msgspec import Struct
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant, parse_instant
+from modelmux.accounts.usage_names import NAME_FIELDS, Names
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.cli.accounts.api.client import AdminClient
+from modelmux.cli.usage.options import Where
 
 _TAG: Final = "tag:"
 
 
 class Answer(Struct, frozen=True):
-    """:param own_prices: the gateway has some. :param warnings: for people."""
+    """:param own_prices: the gateway has some. :param warnings: for people. :param names: of groups."""
 
     rows: list[UsageRow]
     own_prices: bool
     warnings: list[str]
+    names: Names
 
 
 async def zone_name(client: AdminClient) -> str:
@@ -35,25 +38,33 @@ async def zone_name(client: AdminClient) -> str:
 async def ask_usage(client: AdminClient, query: UsageQuery) -> Answer:
     """:raises ApiError:"""
     answer = await client.call("GET", "/usage", query=_params(query))
-    rows = [
-        _row(parse_instant(bucket["start"]), query.group_by, result)
-        for bucket in answer["data"]
-        for result in bucket["results"]
-    ]
-    return Answer(rows, answer["prices"] == "list_and_own", answer["warnings"])
+    results = [(parse_instant(bucket["start"]), one) for bucket in answer["data"] for one in bucket["results"]]
+    rows = [_row(start, query.group_by, result) for start, result in results]
+    names = {
+        (name, value): result[NAME_FIELDS[name]]
+        for (_, result), row in zip(results, rows, strict=True)
+        for name, value in zip(query.group_by, row.group, strict=True)
+        if name in NAME_FIELDS
+    }
+    return Answer(rows, answer["prices"] == "list_and_own", answer["warnings"], names)
+
+
+def where_params(where: Where) -> dict[str, str]:
+    """A filter as parameters of the admin API."""
+    params: dict[str, list[str]] = {}
+    for name, values in where:
+        tag = name.removeprefix(_TAG)
+        params.setdefault("tag" if tag != name else name, []).extend(
+            f"{tag}={value}" if tag != name else value for value in values
+        )
+    return {name: ",".join(values) for name, values in params.items()}
 
 
 def _params(query: UsageQuery) -> dict[str, str]:
-    where: dict[str, list[str]] = {}
-    for name, values in query.where:
-        tag = name.removeprefix(_TAG)
-        where.setdefault("tag" if tag != name else name, []).extend(
-            f"{tag}={value}" if tag != name else value for value in values
-        )
     groups = {"group_by": ",".join(query.group_by)} if query.group_by else {}
     return {
         "start": format_instant(query.start, UTC), "end": format_instant(query.end, UTC), "bucket": query.bucket,
-        "zone": query.zone, **groups, **{name: ",".join(values) for name, values in where.items()},
+        "zone": query.zone, **groups, **where_params(query.where),
     }  # fmt: skip
 
 

@@ -11,12 +11,14 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import Period, parse_period
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError
 from modelmux.config.accounts_check import ZONE_HINT, zone_of
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.open_directory import load_directory
 from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.open_ledger import NoLedger, open_existing_ledger
 
@@ -39,6 +41,7 @@ class Sources:
 
     open_ledger: Callable[[Config], Ledger] = open_existing_ledger
     now: Callable[[], float] = field(default_factory=lambda: Runtime().now)
+    load_directory: Callable[[Config], Directory] = load_directory
 
     @classmethod
     def of(cls, context: click.Context) -> Sources:
@@ -47,8 +50,12 @@ class Sources:
 
 def period_options(command: F) -> F:
     """Add ``--last``, ``--period`` and ``--zone`` to a command."""
+    return days_options(zone_option(command))
+
+
+def days_options(command: F) -> F:
+    """Add ``--last`` and ``--period`` to a command."""
     for option in (
-        zone_option,
         click.option("--period", metavar="PERIOD", help="today, this-month, 2026-11, 2026-11-01..2026-11-15 …"),
         click.option("--last", metavar="TIME", help="Up to now: 24h, 30d (today included), 4w."),
     ):

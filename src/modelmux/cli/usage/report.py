@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import Any, Final
 
 from modelmux.accounts.periods import format_instant
+from modelmux.accounts.usage_names import NAME_FIELDS, Names
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.accounts.usage_views import by_time_and_cost, figures_json, total
 from modelmux.cli.sanitize import one_line
@@ -16,7 +17,9 @@ _FIGURES: Final = ("REQUESTS", "ERRORS", "INPUT", "CACHE-WRITE", "CACHE-READ", "
 _SMALLEST: Final = 100_000  # nano-USD: the last of four decimals
 
 
-def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_prices: bool) -> dict[str, Any]:
+def as_json(
+    query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Names, *, own_prices: bool
+) -> dict[str, Any]:
     """The answer for machines.
 
     :param own_prices: the configuration has some.
@@ -31,7 +34,7 @@ def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_pr
         "rows": [
             {
                 "start": format_instant(row.start, zone),
-                **dict(zip(query.group_by, row.group, strict=True)),
+                **_labels(query, row, names),
                 **figures_json(row),
             }
             for row in by_time_and_cost(rows)
@@ -40,21 +43,22 @@ def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_pr
     }  # fmt: skip
 
 
-def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo) -> list[str]:
+def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Names) -> list[str]:
     """Lines of single words, so that other programs can split them; the last is the total."""
     times = [_TIMES[query.bucket]] if query.bucket != "all" else []
-    names = [*times, *(name.upper() for name in query.group_by)]
-    cells = [[*names, *_FIGURES]]
-    for row in by_time_and_cost(rows) if names else ():
+    heads = list(times)
+    for name in query.group_by:
+        heads += [name.upper(), *([NAME_FIELDS[name].upper().replace("_", "-")] if name in NAME_FIELDS else [])]
+    cells = [[*heads, *_FIGURES]]
+    for row in by_time_and_cost(rows) if heads else ():
         start = [_short(row.start, query, zone)] if times else []
-        cells.append(
-            [*start, *(one_line(value).replace(" ", "_") if value else "-" for value in row.group), *_cells(row)]
-        )
-    cells.append([*["TOTAL", *[""] * len(names)][: len(names)], *_cells(total(query, rows))])
+        labels = _labels(query, row, names).values()
+        cells.append([*start, *(one_line(value).replace(" ", "_") if value else "-" for value in labels), *_cells(row)])
+    cells.append([*["TOTAL", *[""] * len(heads)][: len(heads)], *_cells(total(query, rows))])
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return [
         "  ".join(
-            f"{cell:<{width}}" if column < len(names) else f"{cell:>{width}}"
+            f"{cell:<{width}}" if column < len(heads) else f"{cell:>{width}}"
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in cells
@@ -67,6 +71,17 @@ def rounded(nano: int) -> str:
         return "<0.0001" if nano > 0 else ">-0.0001"
     units = (abs(nano) + _SMALLEST // 2) // _SMALLEST
     return f"{'-' if nano < 0 else ''}{units // 10_000:,}.{units % 10_000:04}"
+
+
+def _labels(query: UsageQuery, row: UsageRow, names: Names) -> dict[str, str | None]:
+    """The dimensions of a row, with a name behind each that has one."""
+    labels: dict[str, str | None] = {}
+    for pair in zip(query.group_by, row.group, strict=True):
+        name, value = pair
+        labels[name] = value
+        if name in NAME_FIELDS:
+            labels[NAME_FIELDS[name]] = names.get(pair)
+    return labels
 
 
 def _cells(row: UsageRow) -> list[str]:

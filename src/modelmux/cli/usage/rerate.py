@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
-from modelmux.accounts.entry import Entry
-from modelmux.accounts.rerate import has_models, is_rerated
-from modelmux.accounts.rerate import rerate as correction_of
-from modelmux.accounts.usage_views import money
+from modelmux.accounts.amounts import parse_amount
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.periods import format_instant
 from modelmux.catalog.prices import PriceList
-from modelmux.cli.accounts.api.open_api import needs_this_machine
-from modelmux.cli.options import config_options, read_config
+from modelmux.cli.accounts.access import user_name
+from modelmux.cli.accounts.api.client import AdminClient
+from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
+from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_json, warn
 from modelmux.cli.sanitize import one_line
-from modelmux.cli.usage.export import pages
-from modelmux.cli.usage.options import Sources, counted, read_period, read_zone, with_ledger, zone_option
+from modelmux.cli.usage.from_api import zone_name
+from modelmux.cli.usage.options import (
+    Sources,
+    counted,
+    read_period,
+    read_zone,
+    read_zone_of,
+    with_ledger,
+    zone_option,
+)
 from modelmux.cli.usage.report import rounded
 from modelmux.config import ConfigError
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.base import Author
 from modelmux.store.directory.open_directory import stored_prices
 from modelmux.store.ledger.base import MOST_RETURNED, EntryQuery, Ledger
-
-
-@dataclass
-class Result:
-    """What a run did.
-
-    :param corrected: requests by model. :param difference: nano-USD by model.
-    :param unpriced: requests by model, still without a price.
-    :param skipped: requests of several models, whose rows do not say which tokens are of which.
-    """
-
-    corrected: Counter[str] = field(default_factory=Counter)
-    difference: Counter[str] = field(default_factory=Counter)
-    unpriced: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0
+from modelmux.store.ledger.rerate_rows import Rerated, rerate_page
 
 
 @click.command()
-@needs_this_machine
-@config_options
+@accounts_options
 @click.option("--since", metavar="TIME", help="Requests from then on: 2026-11-01, 2026-11, 30d; all by default.")
 @zone_option
 @click.option("--dry-run", is_flag=True, help="Show what would be corrected, and write nothing.")
@@ -54,62 +49,82 @@ class Result:
 def rerate(context: click.Context, config_path: Path | None, overrides: dict[str, Any], since: str | None, zone: str | None, dry_run: bool, json: bool) -> None:  # fmt: skip  # noqa: E501
     """Compute the cost of requests anew, each with the price of its day, and add rows with the differences.
 
-    Prices are those of the configuration and of this version of the program. Rows are never changed; a second run finds
-    nothing to do.
+    Prices are those of the configuration of the gateway and of its version of the program. Rows are never changed; a
+    second run finds nothing to do.
     """
-    loaded = read_config(config_path, overrides)
-    warn(loaded.warnings)
-    _, clock = read_zone(zone, loaded.config)
-    period = read_period(None, since, clock, Sources.of(context).now(), option="--since")
-    try:
-        prices = stored_prices(loaded.config)
-    except ConfigError as error:
-        exit_with_config_error(error)
-    except StoreFailed as error:
-        exit_with_error([f"the prices cannot be read: {error}"])
-    query = EntryQuery(start=None if period is None else period.start, limit=MOST_RETURNED)
-    result = with_ledger(context, loaded.config, lambda ledger: correct(ledger, query, prices, dry_run=dry_run))
+    url, now = chosen_url(), Sources.of(context).now()
+
+    def start(clock: tzinfo) -> int | None:
+        period = read_period(None, since, clock, now, option="--since")
+        return None if period is None else period.start
+
+    if url is not None:
+        result = with_api(
+            url, config_path, overrides, lambda client: _from_api(client, zone, start, dry_run=dry_run)
+        )  # fmt: skip
+    else:
+        result = _here(context, config_path, overrides, zone, start, dry_run=dry_run)
     if json:
-        print_json(_json(result, dry_run))
+        print_json({"dry_run": dry_run, **result.json()})
     else:
         for line in _lines(result, dry_run):
             click.echo(line)
     warn(_warnings(result))
 
 
-async def correct(ledger: Ledger, query: EntryQuery, prices: PriceList, *, dry_run: bool) -> Result:
-    """Add the corrections of all entries of a query, page by page. :raises StoreFailed:"""
-    result = Result()
-    async for entries in pages(ledger, query):
-        requests = [entry for entry in entries if is_rerated(entry)]
-        existing: dict[bytes | None, list[Entry]] = {}
-        for one in await ledger.corrections([entry.id for entry in requests]) if requests else ():
-            existing.setdefault(one.corrects, []).append(one)
-        added = _corrections(requests, existing, prices, result)
-        if added and not dry_run:
-            await ledger.append(added)
-    return result
+def _here(
+    context: click.Context, config_path: Path | None, overrides: dict[str, Any], zone: str | None,
+    start: Callable[[tzinfo], int | None], *, dry_run: bool,
+) -> Rerated:  # fmt: skip
+    loaded, sources = read_config(config_path, overrides), Sources.of(context)
+    warn(loaded.warnings)
+    query = EntryQuery(start=start(read_zone(zone, loaded.config)[1]), limit=MOST_RETURNED)
+    try:
+        prices, directory = stored_prices(loaded.config), sources.load_directory(loaded.config)
+    except ConfigError as error:
+        exit_with_config_error(error)
+    except StoreFailed as error:
+        exit_with_error([f"prices and budgets cannot be read: {error}"])
+    by = None if dry_run else (Author(user_name(), "cli"), int(sources.now() * 1_000_000))
+    return with_ledger(context, loaded.config, lambda ledger: correct(ledger, query, prices, directory, by))
 
 
-def _corrections(
-    requests: Sequence[Entry], existing: dict[bytes | None, list[Entry]], prices: PriceList, result: Result
-) -> list[Entry]:
-    added: list[Entry] = []
-    for entry in requests:
-        corrections, model = existing.get(entry.id, []), entry.model or "-"
-        correction = correction_of(entry, corrections, prices)
-        if correction is not None and correction.cost is not None:
-            added.append(correction)
-            result.corrected[model] += 1
-            result.difference[model] += correction.cost.total
-        elif entry.model is not None and not has_models(entry):
-            result.skipped += 1
-        elif entry.cost is None and not any(one.kind in ("rerate", "void") for one in corrections):
-            result.unpriced[model] += 1
-    return added
+async def _from_api(
+    client: AdminClient, zone: str | None, start: Callable[[tzinfo], int | None], *, dry_run: bool
+) -> Rerated:
+    """:raises ApiError:"""
+    since = start(read_zone_of(zone or await zone_name(client))[1])
+    form = {"dry_run": dry_run, "since": None if since is None else format_instant(since, UTC)}
+    result = Rerated()
+    after: str | None = None
+    while True:
+        answer = await client.call("POST", "/ledger/rerate", {**form, "after": after})
+        for one in answer["models"]:
+            result.corrected[one["model"]] += one["requests"]
+            result.difference[one["model"]] += parse_amount("difference", one["difference"]["amount"], "usd")
+        result.unpriced.update(answer["unpriced"])
+        result.skipped += answer["skipped"]
+        after = answer["next"]
+        if after is None:
+            return result
 
 
-def _lines(result: Result, dry_run: bool) -> list[str]:
+async def correct(
+    ledger: Ledger, query: EntryQuery, prices: PriceList, directory: Directory, by: tuple[Author, int] | None
+) -> Rerated:
+    """Add the corrections of all entries of a query, page by page. :raises StoreFailed:
+
+    :param by: see ``rerate_page``.
+    """
+    result = Rerated()
+    while True:
+        after = await rerate_page(ledger, query, prices, directory, result, by)
+        if after is None:
+            return result
+        query = replace(query, after=after)
+
+
+def _lines(result: Rerated, dry_run: bool) -> list[str]:
     if not result.corrected:
         return ["nothing to correct"]
     done = "would be corrected" if dry_run else "corrected"
@@ -124,22 +139,7 @@ def _lines(result: Result, dry_run: bool) -> list[str]:
     ]
 
 
-def _json(result: Result, dry_run: bool) -> dict[str, Any]:
-    models = [
-        {"model": model, "requests": count, "difference": money(result.difference[model])}
-        for model, count in sorted(result.corrected.items())
-    ]
-    return {
-        "dry_run": dry_run,
-        "models": models,
-        "requests": result.corrected.total(),
-        "difference": money(result.difference.total()),
-        "unpriced": dict(sorted(result.unpriced.items())),
-        "skipped": result.skipped,
-    }
-
-
-def _warnings(result: Result) -> list[str]:
+def _warnings(result: Rerated) -> list[str]:
     warnings = [
         f"{counted(count, 'request')} of {one_line(model)} still without a price: add it to [accounts.prices]"
         for model, count in sorted(result.unpriced.items())

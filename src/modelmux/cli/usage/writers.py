@@ -6,12 +6,10 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC
 from decimal import Decimal
 from typing import Any, BinaryIO, Final, Protocol
 
-from modelmux.accounts.columns import Column, Kind
-from modelmux.accounts.periods import format_instant
+from modelmux.accounts.columns import JSON_VALUES, Column, Kind, instant
 from modelmux.catalog.prices import usd
 
 #: Rows that a Parquet file has in one group, which is what memory holds.
@@ -63,7 +61,7 @@ class JsonLinesWriter:
 
     def __init__(self, columns: Sequence[Column], file: BinaryIO) -> None:
         self._names = [column.name for column in columns]
-        self._values = [_JSON[column.kind] for column in columns]
+        self._values = [JSON_VALUES[column.kind] for column in columns]
         self._file = file
 
     def write(self, rows: Sequence[Row]) -> None:
@@ -127,11 +125,6 @@ def safe_cell(text: str) -> str:
     return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
-def instant(at: int) -> str:
-    """RFC 3339 in UTC, with microseconds where there are any."""
-    return format_instant(at, UTC)
-
-
 def _compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
@@ -153,9 +146,6 @@ _CSV: Final[dict[Kind, Callable[[Any], str]]] = {
     "number": _or_empty(str),
     "json": _or_empty(_compact),
 }
-_JSON: Final[dict[Kind, Callable[[Any], Any]]] = {
-    "text": _same, "integer": _same, "boolean": _same, "json": _same, "number": str, "instant": instant, "money": usd,
-}  # fmt: skip
 _PARQUET: Final[dict[Kind, Callable[[Any], Any]]] = {
     "money": lambda nano: Decimal(nano).scaleb(-9),
     "json": _compact,

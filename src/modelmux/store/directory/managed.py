@@ -24,7 +24,7 @@ from modelmux.config.weak_keys import weakness
 from modelmux.errors import StoreUnavailable
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
-from modelmux.store.directory.base import Author
+from modelmux.store.directory.base import Author, DirectoryStore
 from modelmux.store.directory.feed import Feed
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.managed_budgets import budget_of, limit_of, rates_of
@@ -128,6 +128,41 @@ class ManagedAccounts:
         return _decision(config, peppers, self._environment, now)
 
 
+def managed_edit(
+    config: Config, directory: Directory, environment: Mapping[str, str], now: Callable[[], float]
+) -> Edit:
+    """What a start would write of a configuration. Nothing is written, and no pepper is made.
+
+    :param now: Unix seconds.
+    :raises ConfigError: see ``check_managed``.
+    """
+    decide, _ = _decision(config, known_peppers(config, environment) or (_NO_PEPPER,), environment, now)
+    with _as_config_errors():
+        return decide(directory)
+
+
+async def apply_managed(
+    config: Config, store: DirectoryStore, author: Author, environment: Mapping[str, str], now: Callable[[], float]
+) -> tuple[Directory, Edit]:
+    """Write it, as a start does: for commands.
+
+    :returns: the directory of before, and what was written.
+    :raises ConfigError: see ``check_managed``; nothing was written.
+    """
+    with _as_config_errors():
+        known = await store.read(Directory())
+        decide, at = _decision(config, read_peppers(config, environment, lambda: known, now), environment, now)
+        before = known
+
+        def decided(directory: Directory) -> Edit:
+            nonlocal before
+            before = directory
+            return decide(directory)
+
+        _, edit = await store.change(decided, author, at)
+        return before, edit
+
+
 def check_managed(
     config: Config, directory: Directory, environment: Mapping[str, str], now: Callable[[], float]
 ) -> None:
@@ -136,9 +171,7 @@ def check_managed(
     :param now: Unix seconds.
     :raises ConfigError: an entry cannot be used, or a pepper cannot.
     """
-    decide, _ = _decision(config, known_peppers(config, environment) or (_NO_PEPPER,), environment, now)
-    with _as_config_errors():
-        decide(directory)
+    managed_edit(config, directory, environment, now)
 
 
 def check_entries(config: Config) -> None:

@@ -20,7 +20,7 @@ from modelmux.accounts.records import Key, Membership, OwnPrice, Person, Secret,
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
-from modelmux.store.directory import receipts
+from modelmux.store.directory import receipts, sqlite_audit
 from modelmux.store.directory.base import AuditRow, Author
 from modelmux.store.directory.receipts import Once
 from modelmux.store.files import dangling
@@ -42,17 +42,8 @@ _DECODERS: Final = {kind: msgspec.json.Decoder(record) for kind, (record, _, _) 
 #: Kind -> fields whose texts many records have in common.
 _SHARED: Final = {"key": ("id", "team", "person", "created_by", "models", "tags"), "secret": ("key", "pepper")}
 _encode: Final = msgspec.json.Encoder().encode
-_ADD_AUDIT: Final = (
-    "INSERT INTO audit (at, author, origin, action, subject, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)"
-)
-_AUDIT: Final = (
-    "SELECT number, at, author, origin, action, subject, before, after FROM audit WHERE number < :before "
-    "ORDER BY number DESC LIMIT :limit"
-)
-_AUDIT_OF: Final = _AUDIT.replace("WHERE", "WHERE subject = :subject AND")
 _LAST_CHANGE: Final = "SELECT number, at FROM audit ORDER BY number DESC LIMIT 1"
 _HAS_CHANGE: Final = "SELECT 1 FROM audit WHERE number = ? AND at = ?"
-_LAST: Final = 2**63 - 1
 
 
 class SqliteDirectory:
@@ -109,12 +100,10 @@ class SqliteDirectory:
 
     async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
         """See ``DirectoryStore.audit``."""
-        values = {"subject": subject, "before": _LAST if before is None else before, "limit": limit}
 
         def read(connection: sqlite3.Connection) -> list[AuditRow]:
             with self._file.read(connection):
-                rows = connection.execute(_AUDIT, values) if subject is None else connection.execute(_AUDIT_OF, values)
-                return [_audit_row(row) for row in rows]
+                return sqlite_audit.rows(connection, subject, before, limit)
 
         return [] if self._is_absent() else await self._reader.run(read)
 
@@ -153,11 +142,8 @@ class SqliteDirectory:
             "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
             [(kind, id, version, _encode(record).decode()) for kind, id, record in _records(edit)],
         )
-        cursor = connection.execute(
-            _ADD_AUDIT,
-            (at, author.name, author.origin, edit.action, edit.subject, *_audited(before, edit)),
-        )
-        return before.updated(_changes(edit, version, (cursor.lastrowid or 0, at)))
+        number = sqlite_audit.add(connection, author, at, edit.action, edit.subject, *_audited(before, edit))
+        return before.updated(_changes(edit, version, (number, at)))
 
     def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         was_keyed = self._mark.is_set  # before: a process that writes the first key sets it afterwards
@@ -190,8 +176,9 @@ class SqliteDirectory:
         stamp: Stamp = connection.execute(_LAST_CHANGE).fetchone() or NO_STAMP
         if (version, stamp) == (known.version, known.stamp):
             return known
-        # A backup was put back: the change that is known was never made in it, whatever was made in it since.
-        if version <= known.version or connection.execute(_HAS_CHANGE, known.stamp).fetchone() is None:
+        # A backup was put back: the change that is known was never made in it, whatever was made in it since. Equal
+        # versions with a later change are usual: not every row of the audit log is one of a record.
+        if version < known.version or connection.execute(_HAS_CHANGE, known.stamp).fetchone() is None:
             known = Directory()
         changed: dict[str, list[Any]] = {}
         texts: dict[Any, Any] = {}
@@ -225,15 +212,15 @@ def _changes(edit: Edit, version: int, stamp: Stamp) -> Changes:
     return Changes(version=version, stamp=stamp, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
 
 
-def _audited(before: Directory, edit: Edit) -> tuple[str, str]:
-    """The records that an edit replaces, and those that it writes, in JSON, without digests."""
+def _audited(before: Directory, edit: Edit) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The records that an edit replaces, and those that it writes, without digests."""
     return (
-        _json((kind, id, before.record(kind, record)) for kind, id, record in _records(edit)),
-        _json(_records(edit)),
+        _shown((kind, id, before.record(kind, record)) for kind, id, record in _records(edit)),
+        _shown(_records(edit)),
     )
 
 
-def _json(records: Any) -> str:
+def _shown(records: Any) -> dict[str, Any]:
     shown = {}
     for kind, id, record in records:
         if record is not None:
@@ -241,12 +228,4 @@ def _json(records: Any) -> str:
             fields.pop("digest", None)
             # Hints are for people: those of imported secrets may be equal, or empty.
             shown[f"secret {record.hint} of {record.key}" if kind == "secret" else id] = fields
-    return _encode(shown).decode()
-
-
-def _audit_row(row: tuple[Any, ...]) -> AuditRow:
-    number, at, author, origin, action, subject, before, after = row
-    return AuditRow(
-        number=number, at=at, author=Author(author, origin), action=action, subject=subject,
-        before=msgspec.json.decode(before), after=msgspec.json.decode(after),
-    )  # fmt: skip
+    return shown

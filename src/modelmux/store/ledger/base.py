@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -14,11 +14,15 @@ from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.receipts import Once
 
 #: Rows that one question for entries reads at most, before it returns a cursor.
 MOST_READ: Final = 100_000
 #: Entries of one answer at most.
 MOST_RETURNED: Final = 1_000
+#: Where ``verify_some`` begins.
+FIRST: Final = -(2**62)
 
 
 class UnstorableEntry(StoreFailed):
@@ -30,7 +34,7 @@ class EntryQuery(Struct, frozen=True, kw_only=True):
 
     :param start, end: microseconds in UTC; ``start`` is included, ``end`` is not; None without a bound.
     :param where: column -> the values that count, of ``key``, ``team`` (its subtree), ``person``, ``model``,
-        ``outcome``, ``end_user`` and ``tag:NAME``.
+        ``outcome``, ``end_user``, ``kind`` and ``tag:NAME``.
     :param min_cost: nano-USD.
     :param after: the last id of the page before.
     """
@@ -60,6 +64,13 @@ class Difference(Struct, frozen=True):
     what: str
     stored: int
     recomputed: int
+
+
+class Verified(Struct, frozen=True):
+    """:param next: for ``after``; None at the end."""
+
+    differences: list[Difference]
+    next: int | None = None
 
 
 class DueAlert(Struct, frozen=True):
@@ -127,6 +138,35 @@ class Ledger(Protocol):
 
         :raises StoreFailed: none of them was added.
         :raises UnstorableEntry: nor will they ever be, because of one.
+        """
+        ...
+
+    async def append_audited(
+        self, entries: Sequence[Entry], author: Author, at: int, action: str, shown: Mapping[str, Any]
+    ) -> None:
+        """As ``append``, with a row of the audit log in the same transaction.
+
+        :param shown: what the row says was done. :raises StoreFailed: none of it was written.
+        """
+        ...
+
+    async def correct(
+        self,
+        id: bytes,
+        decide: Callable[[Entry, Sequence[Entry]], Entry | None],
+        author: Author,
+        at: int,
+        once: Once | None = None,
+    ) -> tuple[Entry, list[Entry]] | None:
+        """Add a row that corrects another, decided from that and its corrections as they are, and a row of the audit
+        log, in one transaction.
+
+        :param decide: runs in a thread, while no process writes; it must not wait. None: nothing has to be corrected.
+        :param at: microseconds in UTC.
+        :param once: a request that may be repeated: its receipt is written with the row.
+        :returns: the row and all that correct it now; None if there is none with this id.
+        :raises FieldError: from ``decide``; nothing was written. :raises OtherRequest: see ``DirectoryStore.change``.
+        :raises StoreFailed: nothing was written.
         """
         ...
 
@@ -218,6 +258,15 @@ class Ledger(Protocol):
     async def verify(self, *, repair: bool = False) -> list[Difference]:
         """Recompute every rollup from its rows; with ``repair`` write those that differ.
 
+        :raises StoreFailed:
+        """
+        ...
+
+    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+        """As ``verify``, a part at a time.
+
+        :param after: ``next`` of the answer before, at first ``FIRST``. :param most: days and months of this answer.
+        :param author: repairs, which leaves a row in the audit log. :param at: microseconds in UTC.
         :raises StoreFailed:
         """
         ...

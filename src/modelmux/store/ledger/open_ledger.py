@@ -90,6 +90,12 @@ def open_existing_ledger(config: Config, environment: Mapping[str, str] = os.env
     :raises NoLedger: there is no file.
     :raises StoreFailed: there is only a link to none.
     """
+    existing_path(config, environment)
+    return open_ledger(config, environment)
+
+
+def existing_path(config: Config, environment: Mapping[str, str] = os.environ) -> Path:
+    """As ``ledger_path``, of a file that there is. :raises NoLedger, StoreFailed: see ``open_existing_ledger``."""
     path = ledger_path(config, environment)
     problem = dangling(path)
     if problem is not None:
@@ -100,4 +106,4 @@ def open_existing_ledger(config: Config, environment: Mapping[str, str] = os.env
             f"its path: --set accounts.store={_SQLITE}…"
         )
         raise NoLedger(f"there is no ledger at {path}", hint)
-    return open_ledger(config, environment)
+    return path

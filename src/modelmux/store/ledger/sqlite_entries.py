@@ -17,6 +17,7 @@ from modelmux.store.ledger.sqlite_rows import (
     COSTS,
     ENTRY_COLUMNS,
     ENTRY_JOINS,
+    KINDS,
     SLACK,
     clean,
     first_id,
@@ -38,6 +39,7 @@ _CONDITIONS: Final = {
     "model": "s.model = ?",
     "outcome": "c.outcome = ?",
     "end_user": "l.end_user = ?",
+    "kind": "l.kind = ?",
 }
 _HAS_TAG: Final = "instr(coalesce(l.tags, s.tags), ?)"
 _MOST_IDS: Final = 500
@@ -63,9 +65,11 @@ class _Filter(NamedTuple):
 
 def check_query(query: EntryQuery) -> None:
     """:raises ValueError: the ledger cannot answer it; the message names the parameter and what is expected."""
-    for name, _ in query.where:
+    for name, values in query.where:
         if name not in _CONDITIONS and not (name.startswith(_TAG) and name != _TAG):
             raise ValueError(f"expected one of {', '.join(_CONDITIONS)} or tag:NAME, got {name!r}")
+        if name == "kind" and (unknown := set(values).difference(KINDS)):
+            raise ValueError(f"kind: expected some of {', '.join(KINDS)}, got {min(unknown)!r}")
     if not 1 <= query.limit <= MOST_RETURNED:
         raise ValueError(f"limit: expected 1 to {MOST_RETURNED}, got {query.limit}")
 
@@ -141,12 +145,7 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
             continue
         one = _CONDITIONS.get(name, _HAS_TAG)
         conditions.append(f"({' OR '.join([one] * len(wanted)) or '0'})")
-        for value in wanted:
-            is_tag = name not in _CONDITIONS
-            if is_tag:
-                values.append(tags_text(((name.removeprefix(_TAG), value),))[1:-1])
-            else:
-                values.append(pack(value) if name == "end_user" else clean(value))
+        values += [_stored(name, value) for value in wanted]
     if query.min_cost is not None:
         conditions.append(f"{' + '.join(f'l.{name}' for name in COSTS)} >= ?")
         values.append(query.min_cost)
@@ -157,6 +156,15 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
         conditions.append("l.at < ?")
         values.append(query.end)
     return _Filter(key, " AND ".join(conditions) or "1", values, bool(conditions))
+
+
+def _stored(name: str, value: str) -> Any:
+    """A value of a filter as the column has it."""
+    if name not in _CONDITIONS:
+        return tags_text(((name.removeprefix(_TAG), value),))[1:-1]
+    if name == "kind":
+        return KINDS.index(value)  # which was checked
+    return pack(value) if name == "end_user" else clean(value)
 
 
 def _source(matching: _Filter, ids: _Range) -> tuple[str, list[Any]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
@@ -22,6 +22,9 @@ from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
+from modelmux.store.directory import sqlite_audit
+from modelmux.store.directory.base import Author
+from modelmux.store.directory.receipts import Once
 from modelmux.store.ledger import (
     sqlite_alerts,
     sqlite_entries,
@@ -31,15 +34,25 @@ from modelmux.store.ledger import (
     sqlite_verify,
     sqlite_windows,
 )
-from modelmux.store.ledger.base import Difference, DueAlert, EntryPage, EntryQuery, LedgerState, UnstorableEntry
+from modelmux.store.ledger.base import (
+    Difference,
+    DueAlert,
+    EntryPage,
+    EntryQuery,
+    LedgerState,
+    UnstorableEntry,
+    Verified,
+)
 from modelmux.store.ledger.sqlite_append import Appender
+from modelmux.store.ledger.sqlite_correct import Decide, correct
 from modelmux.store.ledger.sqlite_rows import Row, to_row
-from modelmux.store.ledger.sqlite_verify import Section
 
 #: Rows of one transaction, unless a single call has more.
 _MOST_ROWS: Final = 2_000
 #: Differences that ``verify`` returns at most. It repairs all.
 MOST_DIFFERENCES: Final = 1_000
+#: Sums that a row of the audit log names.
+_AUDITED: Final = 100
 #: Seconds between two transactions of a long task, in which other processes get the lock.
 _PAUSE: Final = 0.005
 
@@ -96,6 +109,38 @@ class SqliteLedger:
             if written.cancel():  # it was not tried
                 raise
         await asyncio.wrap_future(written)  # it may have been written, or failed, with rows of an earlier call
+
+    async def append_audited(
+        self, entries: Sequence[Entry], author: Author, at: int, action: str, shown: Mapping[str, Any]
+    ) -> None:
+        """See ``Ledger.append_audited``."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            rows = [to_row(entry) for entry in entries]
+            try:
+                with self._file.write(connection):
+                    self._appender.append(connection, rows)
+                    sqlite_audit.add(connection, author, at, action, "ledger", {}, {"ledger": shown})
+            except BaseException:
+                self._appender.forget()
+                raise
+
+        await self._writer.run(write)
+
+    async def correct(
+        self, id: bytes, decide: Decide, author: Author, at: int, once: Once | None = None
+    ) -> tuple[Entry, list[Entry]] | None:
+        """See ``Ledger.correct``."""
+
+        def write(connection: sqlite3.Connection) -> tuple[Entry, list[Entry]] | None:
+            try:
+                with self._file.write(connection):
+                    return correct(connection, self._appender, id, decide, author, at, once)
+            except BaseException:
+                self._appender.forget()
+                raise
+
+        return await self._writer.run(write)
 
     async def exchange(
         self,
@@ -193,14 +238,24 @@ class SqliteLedger:
         """See ``Ledger.verify``; it returns at most ``MOST_DIFFERENCES``. Days whose rows were dropped are left out."""
 
         differing: list[Difference] = []
-        for slots, sections_of in (
-            (sqlite_verify.days, sqlite_verify.of_day),
-            (sqlite_verify.months, sqlite_verify.of_month),  # sums of the days, after those
-        ):
-            for slot in await self._read(slots):
-                differing += await self._verify(sections_of, slot, repair=repair)
+        for part in (sqlite_verify.days, sqlite_verify.months):  # months are sums of the days, after those
+            for place in await self._read(part):
+                differing += await self._verify(place, repair=repair)
                 del differing[MOST_DIFFERENCES:]
         return differing
+
+    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+        """See ``Ledger.verify_some``."""
+
+        def places(connection: sqlite3.Connection) -> list[int]:
+            return [*sqlite_verify.days(connection), *sqlite_verify.months(connection)]
+
+        differing: list[Difference] = []
+        rest = [place for place in await self._read(places) if place > after]
+        for place in rest[:most]:
+            differing += await self._verify(place, repair=author is not None, author=author, at=at)
+            del differing[MOST_DIFFERENCES:]
+        return Verified(differing, rest[most - 1] if len(rest) > most else None)
 
     async def drop_before(self, instant: int) -> int:
         """See ``Ledger.drop_before``."""
@@ -228,19 +283,22 @@ class SqliteLedger:
         await self._reader.aclose()
         await self._writer.aclose()
 
-    async def _verify(
-        self, sections_of: Callable[[sqlite3.Connection, int], list[Section]], slot: int, *, repair: bool
-    ) -> list[Difference]:
-        differing = await self._read(lambda c: sqlite_verify.differences(c, sections_of(c, slot)))
+    async def _verify(self, place: int, *, repair: bool, author: Author | None = None, at: int = 0) -> list[Difference]:
+        differing = await self._read(lambda c: sqlite_verify.differences(c, sqlite_verify.of_place(c, place)))
         if not differing or not repair:
             return differing
 
         def rewrite(connection: sqlite3.Connection) -> list[Difference]:
             with self._file.write(connection):
-                sections = sections_of(connection, slot)
+                sections = sqlite_verify.of_place(connection, place)
                 differing = sqlite_verify.differences(connection, sections)
                 if differing:
                     sqlite_verify.repair(connection, sections)
+                if differing and author is not None:
+                    before = {one.what: one.stored for one in differing[:_AUDITED]}
+                    after = {one.what: one.recomputed for one in differing[:_AUDITED]}
+                    records = ({"ledger": before}, {"ledger": after})
+                    sqlite_audit.add(connection, author, at, "ledger.repair", "ledger", *records)
                 return differing
 
         return await self._writer.run(rewrite)

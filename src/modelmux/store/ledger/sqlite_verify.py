@@ -37,6 +37,8 @@ UNION SELECT slot FROM group_day WHERE slot >= :first
 UNION SELECT slot / {QUARTERS} FROM group_quarter WHERE slot >= :first * {QUARTERS}
 UNION SELECT at / {DAY} FROM ledger INDEXED BY ledger_displaced_by_time WHERE displaced = 1 AND at >= :first * {DAY}
 """
+#: What is added to the number of a month: more than any day has, in a year that an id can have.
+_MONTHS: Final = 1 << 40
 _NOTHING: Final = [0] * len(SUMS)
 _SERIES: Final = (
     "SELECT k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
@@ -54,6 +56,11 @@ class Section(NamedTuple):
     rollup: Rollup
 
 
+def of_place(connection: sqlite3.Connection, place: int) -> list[Section]:
+    """Within a transaction: what the rollups of a day or month have to be. :param place: of ``days``, ``months``."""
+    return of_month(connection, place - _MONTHS) if place >= _MONTHS // 2 else of_day(connection, place)
+
+
 def days(connection: sqlite3.Connection) -> list[int]:
     """The days, in order, whose rollups can be recomputed: those of before lack rows."""
     (dropped_before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
@@ -64,12 +71,12 @@ def days(connection: sqlite3.Connection) -> list[int]:
 
 
 def months(connection: sqlite3.Connection) -> list[int]:
-    """All months that have rollups."""
+    """All months that have rollups, by numbers above those of all days."""
     present = {month for (month,) in connection.execute("SELECT DISTINCT slot FROM usage_month")}
     present |= {month for (month,) in connection.execute("SELECT DISTINCT slot FROM group_month")}
     present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM usage_day")}
     present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM group_day")}
-    return sorted(present)
+    return sorted(_MONTHS + month for month in present)
 
 
 def of_day(connection: sqlite3.Connection, day: int) -> list[Section]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ import pytest
 
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.secret_format import is_secret
+from modelmux.admin import ledger_checks
 from modelmux.cli.accounts.api.client import MOST_ATTEMPTS
+from modelmux.cli.usage import export_from_api
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.admin import Admin, organisation
 from support.admin_server import TOKEN, AdminServer, admin_server
 from support.cli import CommandResult, run
-from support.ledgers import at, entry
+from support.ledgers import DAY, at, correction, entry, full_entry
 from support.processes import free_port
 
 TEAM = ("teams", "create", "Data", "--zone", "Europe/Berlin", "--rpm", "100")
@@ -278,10 +281,10 @@ def test_the_variable_names_the_gateway_too(server: AdminServer, home: Path) -> 
 @pytest.mark.parametrize(
     "command",
     [
-        ("usage", "export", "--format", "csv"),
-        ("usage", "verify"),
-        ("usage", "rerate"),
-        ("accounts", "import", "x.json"),
+        ("accounts", "backup", "x.db"),
+        ("accounts", "apply"),
+        ("accounts", "diff"),
+        ("accounts", "export"),
     ],
 )
 def test_commands_that_need_the_files_of_the_gateway_say_so(home: Path, command: tuple[str, ...]) -> None:
@@ -289,8 +292,6 @@ def test_commands_that_need_the_files_of_the_gateway_say_so(home: Path, command:
     forms: list[tuple[tuple[str, ...], dict[str, str]]] = [
         ((*command, "--url", url), {}), (command, {"MODELMUX_ADMIN_URL": url}),
     ]  # fmt: skip
-    if command[0] == "usage":
-        forms.append((("usage", "--url", url, *command[1:]), {}))
     for arguments, variables in forms:
         result = run(*arguments, home=home, **variables)
         assert result.code == 1
@@ -324,6 +325,102 @@ async def test_usage_is_what_the_ledger_has(server: AdminServer, home: Path, opt
         assert over_http.code == 0, over_http.stderr
         assert over_http.stdout == direct.stdout
         assert ("tag env" in over_http.stderr) == ("tag env" in direct.stderr)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--format", "csv"), ("--format", "jsonl", "--period", "2026-11-10", "--zone", "Europe/Berlin"),
+        ("--format", "focus", "--where", "tag:app=chat"), ("--format", "focus", "--focus", "1.2"),
+        ("--format", "jsonl", "--where", "key=KEY", "--where", "outcome=ok"), ("--format", "csv", "--last", "1d"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+async def test_an_export_is_what_the_ledger_has(
+    server: AdminServer, home: Path, options: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(export_from_api, "MOST_RETURNED", 3)
+    made = json.loads(
+        (await asyncio.to_thread(remote, server, home, "keys", "create", "--name", "ci", "--json")).stdout
+    )
+    await used(server.admin.path, made["id"], "")
+    ledger = SqliteLedger(server.admin.path, ("app",))
+    rows = [full_entry(number, at("2026-11-10T22:30Z") + number) for number in range(8)]
+    await ledger.append([*rows, correction(rows[0], 1), entry(50, at("2026-11-12T00:00Z"), cost=None)])
+    await ledger.aclose()
+    command = ("usage", "export", *(text.replace("KEY", made["id"]) for text in options))
+    over_http = await asyncio.to_thread(remote, server, home, *command)
+    direct = await asyncio.to_thread(local, server.admin.path, home, *command, "--set", "accounts.tags=app")
+    assert over_http.code == 0, over_http.stderr
+    assert (over_http.stdout, over_http.stderr) == (direct.stdout, direct.stderr)
+    assert len(direct.stdout.splitlines()) > 1 or "--last" in options
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+async def test_sums_are_checked_and_costs_rated_anew_as_on_the_store(
+    server: AdminServer, home: Path, tmp_path: Path, form: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_checks, "MOST_RETURNED", 4)
+    monkeypatch.setattr(ledger_checks, "_MOST_PLACES", 1)
+    here = tmp_path / "accounts.db"
+    for path in (server.admin.path, here):
+        ledger = SqliteLedger(path, ("app",))
+        fields = {"model": "claude-sonnet-5", "location": "global", "deployment": "d"}
+        await ledger.append([entry(number, at("2026-11-10T12:00Z") + number * DAY, **fields) for number in range(9)])
+        await ledger.append([entry(20, at("2026-11-20T12:00Z"), model="claude-next", cost=None)])
+        await ledger.aclose()
+        with sqlite3.connect(path) as connection:
+            connection.execute("UPDATE usage_day SET input = input + 5 WHERE slot = (SELECT min(slot) FROM usage_day)")
+        connection.close()
+    for command in (
+        ("verify",), ("rerate", "--dry-run"), ("rerate", "--since", "2026-11-14"), ("rerate",), ("rerate",),
+        ("verify", "--repair"), ("verify",),
+    ):  # fmt: skip
+        over_http = await asyncio.to_thread(remote, server, home, "usage", *command, *form)
+        direct = await asyncio.to_thread(local, here, home, "usage", *command, *form)
+        assert (over_http.code, over_http.stdout, over_http.stderr) == (direct.code, direct.stdout, direct.stderr)
+        assert direct.stdout
+    for path in (server.admin.path, here):
+        audit = await asyncio.to_thread(local, path, home, "accounts", "audit", "--json")
+        assert {row["action"] for row in json.loads(audit.stdout)} == {"ledger.rerate", "ledger.repair"}
+
+
+async def test_the_bill_is_compared_with_the_ledger_there(server: AdminServer, home: Path) -> None:
+    await used(server.admin.path, "static_1", "")
+    (home / "bill.csv").write_text(
+        "ChargePeriodStart,BilledCost,ChargeDescription\n2026-11-10T09:00:00Z,1,Claude Opus 5\n"
+    )
+    command = ("usage", "reconcile", "bill.csv", "--period", "2026-11")
+    for form in ((), ("--json",)):
+        over_http = await asyncio.to_thread(remote, server, home, *command, *form)
+        direct = await asyncio.to_thread(local, server.admin.path, home, *command, *form)
+        assert over_http.code == 0, over_http.stderr
+        assert over_http.stdout == direct.stdout
+        assert over_http.stderr == direct.stderr
+
+
+@pytest.mark.parametrize("options", [("--dry-run",), ()])
+def test_an_import_does_and_prints_the_same(
+    server: AdminServer, home: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    here = tmp_path / "accounts.db"
+    keys = [
+        {"token": f"{number:064x}", "key_alias": f"k{number}", "team_id": "t1", "models": ["fast"], "max_budget": 5}
+        for number in range(1, 5)
+    ]
+    keys += [{"token": "not a hash", "key_alias": "bad"}, {"token": "f" * 64, "key_alias": "other", "team_id": "gone"}]
+    (home / "keys.json").write_text(json.dumps({"keys": [*keys, "nothing"]}))
+    (home / "teams.json").write_text(json.dumps([{"team_id": "t1", "team_alias": "Data", "models": ["fast", "deep"]}]))
+    for _ in range(2):
+        command = ("accounts", "import", "keys.json", "teams.json", *options)
+        over_http, direct = remote(server, home, *command), local(here, home, *command)
+        assert (over_http.code, over_http.stdout) == (direct.code, direct.stdout) == (1, "")
+        of_this_machine = ("models: nothing that this configuration", "there is no file")
+        told = [line for line in direct.stderr.splitlines() if not any(text in line for text in of_this_machine)]
+        assert over_http.stderr.splitlines() == told
+    lists = [shown(local(path, home, "keys", "list", "--json"), server) for path in (server.admin.path, here)]
+    assert lists[0] == lists[1]
+    assert lists[0][1].count('"name"') == (0 if options else 5)
 
 
 def test_the_audit_log(server: AdminServer, home: Path) -> None:

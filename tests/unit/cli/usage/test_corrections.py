@@ -12,11 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import AttemptEntry
 from modelmux.accounts.usage_query import UsageQuery
 from modelmux.catalog.prices import Price, PriceList, rates_from_input
 from modelmux.cli.usage.options import Sources
 from modelmux.cli.usage.rerate import correct
+from modelmux.store.directory.base import Author
 from modelmux.store.ledger.base import Difference, EntryQuery
 from support.cli import CommandResult, check_snapshot, run
 from support.clock import NOW
@@ -168,10 +170,10 @@ def test_after_a_run_the_sum_is_the_cost_at_these_prices(requests: list[Any], in
         for offset, was, tokens in requests
     ]
     ledger = MemoryLedger(entries, page=page)
-    asyncio.run(correct(ledger, EntryQuery(), prices, dry_run=False))
+    asyncio.run(correct(ledger, EntryQuery(), prices, Directory(), (Author("ann", "cli"), 0)))
     assert cost(ledger) == sum((tokens * input + 500_000) // 1_000_000 for _, _, tokens in requests)
     count = len(ledger.rows)
-    asyncio.run(correct(ledger, EntryQuery(), prices, dry_run=False))
+    asyncio.run(correct(ledger, EntryQuery(), prices, Directory(), (Author("ann", "cli"), 0)))
     assert len(ledger.rows) == count
     (row,) = asyncio.run(ledger.usage(UsageQuery(start=0, end=2**60))) or [None]
     assert row is None or (row.unpriced, row.requests) == (0, len(requests))

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.accounts.usage_views import total
 from modelmux.catalog.prices import usd
 from modelmux.cli.usage.options import Sources
 from modelmux.cli.usage.report import rounded
+from modelmux.store.base import StoreFailed
 from support.cli import CommandResult, check_snapshot, run
 from support.clock import NOW
+from support.directories import directory_of, key, person, team
 from support.entries import entry, ledgers
 from support.memory_ledger import MemoryLedger
 
@@ -71,6 +74,40 @@ def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
         usage(tmp_path, ledger, *tags, "--by", "key", "--json", "--where", "team=data"),
         usage(tmp_path, ledger, "--period", "2025"),
     )
+
+
+def test_names_stand_beside_ids(tmp_path: Path, ledger: MemoryLedger) -> None:
+    directory = directory_of(
+        team("org", "Company"), team("data", "Data science", parent="org"), person("usr_ann"), key("key_1", "laptop")
+    )
+    sources = Sources(lambda _: ledger, lambda: NOW, lambda _: directory)
+
+    def by(names: str, *options: str) -> str:
+        ledger.is_open = True
+        result = run("usage", *MONTH, "--by", names, *options, home=tmp_path, obj=sources)
+        assert (result.code, "names" in result.stderr) == (0, False)
+        return result.stdout
+
+    table = [line.split() for line in by("key,team,person").splitlines()[1:]]
+    assert table[0][:6] == ["KEY", "KEY-NAME", "TEAM", "TEAM-NAME", "PERSON", "PERSON-EMAIL"]
+    assert table[1][:6] == ["key_1", "laptop", "org/data", "Data_science", "usr_ann", "ann@example.com"]
+    assert ["key_2", "-", "-", "-", "-", "-"] in [line[:6] for line in table], "a key that is not in the directory"
+    assert {len(line) for line in table[:-1]} == {len(table[0])}
+    ann, *others = json.loads(by("key,team,person", "--json"))["rows"]
+    assert (ann["key"], ann["key_name"], ann["person_email"]) == ("key_1", "laptop", "ann@example.com")
+    assert (ann["team"], ann["team_name"]) == ("org/data", "Data science")
+    assert {one["key_name"] for one in others} == {None}
+    assert "NAME" not in by("model"), "models have no other names"
+
+
+def test_a_directory_that_cannot_be_read_costs_the_names_alone(tmp_path: Path, ledger: MemoryLedger) -> None:
+    def fail(_: object) -> Directory:
+        raise StoreFailed("/x/accounts.db: there were keys")
+
+    result = run("usage", *MONTH, "--by", "key", home=tmp_path, obj=Sources(lambda _: ledger, lambda: NOW, fail))
+    assert result.code == 0
+    assert result.stderr.startswith("warning: ids are shown without names: /x/accounts.db: there were keys\n")
+    assert "key_1" in result.stdout
 
 
 def test_without_a_period_it_is_the_last_thirty_days(tmp_path: Path, ledger: MemoryLedger) -> None:

@@ -1,0 +1,1 @@
+"""``modelmux ledger``: rows of the ledger, and what those in doubt did cost."""
