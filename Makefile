@@ -122,6 +122,7 @@ lock: $(DEV_READY) ## Renew the lock files
 docs: $(DEV_READY) ## Renew the generated pages
 	$(BIN)/python -m tools.docs.compatibility > docs/compatibility.md
 	$(BIN)/python -m tools.docs.configuration > docs/configuration.md
+	$(BIN)/python -m tools.docs.metrics > docs/metrics.md
 	$(BIN)/python -m tools.docs.layers
 	$(BIN)/python -m tools.docs.clients
 	$(BIN)/python -m tools.docs.readme

@@ -55,6 +55,7 @@ from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
+from modelmux.telemetry.team_labels import team_labels
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.configured_pool import configured_pool
 from modelmux.upstream.downloads.configured import fetch_settings
@@ -119,11 +120,10 @@ class Gateway:
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
-        self.metering = Metering(config, self._environment, runtime, self._log)
-        self.metrics.read_ledger = self.metering.counts
-        on_problem = log_directory_problems(self._log)
-        self._running = RunningRequests()
+        self.metering = Metering(config, self._environment, runtime, self._log, self.metrics)
+        on_problem, self._running = log_directory_problems(self._log), RunningRequests()
         self.directory = open_feed(config, self._environment, runtime, on_problem, self._running.end_revoked)
+        self.metrics.teams = team_labels(self.directory, config.metrics.max_teams)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
         self._tracing = Tracing(self._environment, runtime, self.metrics)
         self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
@@ -139,6 +139,7 @@ class Gateway:
         limits = limits_of(config.limits, self._workers, worker)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(on_reject=lambda: on_wait(0.0, "rejected", "event_loop_lag"))
+        self.metrics.read_loop_lag = self.readiness.loop_lag.worst
         self._large_requests = LargeRequests()
         self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
