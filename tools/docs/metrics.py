@@ -1,4 +1,4 @@
-"""The text of ``docs/metrics.md``, generated from the table of metrics in ``telemetry/names.py``.
+"""The text of ``docs/metrics.md``, generated from the table of metrics in ``telemetry/names.py`` and from the alerts.
 
 ``python -m tools.docs.metrics > docs/metrics.md`` renews it (``make docs``); a test holds the two equal.
 """
@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
+
+import yaml
 
 from modelmux.telemetry import names
 from modelmux.telemetry.names import MetricInfo
@@ -44,6 +47,24 @@ scrape_configs:
 | metric | type | unit | labels | meaning |
 |---|---|---|---|---|
 """
+_TAIL: Final = """
+## Dashboard
+
+`packaging/grafana/modelmux.json` is a dashboard for Grafana 11 and later, without plugins. Import it under *Dashboards,
+New, Import*, or put it into a folder that Grafana provisions. It has variables for the data source, for jobs, teams and
+routes. The money it shows needs `accounts.enabled`; the budgets are those with `metric = true`.
+
+## Alerts
+
+`packaging/prometheus/rules.yml` has alerts for `rule_files` of Prometheus. `page` is for people who are on call,
+`ticket` for the next day. The objectives are 99.5 % of the requests without an error of the gateway or of Vertex AI,
+and 95 % with their first content within 5 seconds; what the client did wrong does not count. `ModelMuxDown` looks at
+jobs with `modelmux` in their names.
+
+| alert | severity | what has happened | what to do |
+|---|---|---|---|
+"""
+_RULES: Final = Path(__file__).resolve().parents[2] / "packaging" / "prometheus" / "rules.yml"
 _MERGED: Final = {"sum": "", "max": "; of several workers the largest", "min": "; of several workers the smallest"}
 _ONLY: Final = {"workers": "; with several workers", "accounts": "; with `accounts.enabled`", None: ""}
 #: Metric -> where there is more about it.
@@ -60,7 +81,7 @@ _UNITS: Final = {"seconds": "seconds", "usd": "USD", "days": "days"}
 
 def render() -> str:
     """The complete page."""
-    return _HEAD + "\n".join(_rows()) + "\n"
+    return _HEAD + "\n".join(_rows()) + "\n" + _TAIL + "\n".join(_alerts()) + "\n"
 
 
 def unit_of(name: str, info: MetricInfo) -> str:
@@ -78,6 +99,19 @@ def _rows() -> Iterator[str]:
         meaning = re.sub(r"\b(modelmux_\w+|metric = true)", r"`\1`", info.meaning)
         text = f"{meaning}{_MERGED[info.merge]}{_ONLY[info.only]}{more}"
         yield f"| `{name}` | {info.kind} | {unit_of(name, info)} | {labels} | {text} |"
+
+
+def _alerts() -> Iterator[str]:
+    for group in yaml.safe_load(_RULES.read_text("utf-8"))["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                texts = (_shown(rule["annotations"][name]) for name in ("summary", "action"))
+                yield f"| `{rule['alert']}` | {rule['labels']['severity']} | {' | '.join(texts)} |"
+
+
+def _shown(text: str) -> str:
+    text = re.sub(r"\{\{ \$labels\.(\w+) \}\}", r"*\1*", text)
+    return re.sub(r"(?<!`)\b(modelmux_\w+)", r"`\1`", text)
 
 
 if __name__ == "__main__":
