@@ -201,7 +201,7 @@ async def test_a_collector_that_fails_costs_the_client_nothing_and_is_counted(re
     receiver.status = 400  # what is not repeated
     app = gateway(receiver, message_reply())
     assert (await ended(app, "openai_chat")).status == 200
-    assert app._tracing.dropped == 3
+    assert app._open_telemetry.dropped == 3
 
 
 @pytest.mark.parametrize(

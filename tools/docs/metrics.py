@@ -41,6 +41,7 @@ scrape_configs:
 - The buckets of `modelmux_request_duration_seconds` have exemplars in the format of OpenMetrics: the id of a trace that
   is kept, here or by the client ([more](observability.md)). Prometheus stores them with
   `--enable-feature=exemplar-storage`. They are those of the worker that answers.
+- [OpenTelemetry](observability.md#metrics) gets the same numbers, if the environment names a collector.
 - `process_*` metrics have CPU time, memory, open files and start time of the process; with several workers they have
   the label `worker`.
 

@@ -58,7 +58,7 @@ class Histogram(Collector):
         self.name = name
         self._about = about
         self._label = label
-        self._bounds = tuple(bounds)
+        self.bounds = tuple(bounds)
         self.values: dict[str, Observations] = {}
         self._exemplars: dict[str, dict[int, Exemplar]] = {}  # by label and bucket, the latest
 
@@ -66,14 +66,14 @@ class Histogram(Collector):
         """Add a value."""
         observed = self.values.get(label)
         if observed is None:
-            observed = self.values[label] = ([0] * (len(self._bounds) + 1), [0.0])
-        observed[0][bisect_left(self._bounds, value)] += 1
+            observed = self.values[label] = ([0] * (len(self.bounds) + 1), [0.0])
+        observed[0][bisect_left(self.bounds, value)] += 1
         observed[1][0] += value
 
     def remember(self, label: str, value: float, trace_id: str) -> None:
         """Keep a value that was added as the exemplar of its bucket: the trace to look at."""
         exemplar = Exemplar({"trace_id": trace_id}, value)
-        self._exemplars.setdefault(label, {})[bisect_left(self._bounds, value)] = exemplar
+        self._exemplars.setdefault(label, {})[bisect_left(self.bounds, value)] = exemplar
 
     def collect(self) -> Iterator[Metric]:
         yield self.family(self.values)
@@ -81,7 +81,7 @@ class Histogram(Collector):
     def family(self, values: Mapping[str, Observations]) -> Metric:
         """The metric with these numbers, which may be those of several processes."""
         family = HistogramMetricFamily(self.name, self._about, labels=[self._label])
-        ends = [*map(repr, map(float, self._bounds)), "+Inf"]
+        ends = [*map(repr, map(float, self.bounds)), "+Inf"]
         for label, (counts, (total,)) in values.items():
             cumulative = 0
             buckets = list[tuple[str, float] | tuple[str, float, Exemplar]]()

@@ -157,6 +157,11 @@ class Metrics:
         """The ``metrics`` object of ``/health``."""
         return health_counters(self.counts())
 
+    @property
+    def bounds(self) -> dict[str, tuple[float, ...]]:
+        """Histogram -> upper bounds of its buckets."""
+        return {histogram.name: histogram.bounds for histogram in self._histograms}
+
     def values(self) -> MetricValues:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
         self.count_log_drops(self.read_log_drops())
