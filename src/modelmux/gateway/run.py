@@ -25,10 +25,10 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     async with Exchange(inbound, dialect, client, services) as exchange:
         decoded = await load_history(exchange, await _decode(exchange))
         route, clock = exchange.resolve(decoded), services.runtime.clock
-        asked_at = clock()
+        admission = exchange.admission
+        admission.asked_at = asked_at = clock()
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route) as entered:
-            admission = exchange.admission
-            admission.asked_at, admission.admitted_at = asked_at, clock()
+            admission.admitted_at = clock()
             if services.limits is not None:
                 admission.limits = services.limits.admitted(entered)
             exchange.keep_alive()

@@ -143,7 +143,7 @@ def _readable(trace_id: str, span: Span, resource: Any, scope: Any) -> Any:
         parent=parent,
         resource=resource,
         attributes=span.attributes,
-        kind=SpanKind.SERVER if is_root else SpanKind.CLIENT,
+        kind=SpanKind[span.kind.upper()],
         status=Status(StatusCode.ERROR if span.error else StatusCode.UNSET),
         start_time=span.start,
         end_time=span.end,
