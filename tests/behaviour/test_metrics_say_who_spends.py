@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,11 +16,18 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from modelmux.accounts.budget_edits import save_budget
 from modelmux.accounts.budgets import Budget, Selector
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import save_key, save_team
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.records import Key, Team
 from modelmux.accounts.windows import WindowRule
+from modelmux.dialects.base import Caller
+from modelmux.errors import ModelNotFound
 from modelmux.store.base import StoreFailed
+from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.observers import MetricsObserver
+from modelmux.telemetry.records import ExchangeRecord
+from modelmux.telemetry.team_labels import TeamLabels
 from support.asgi import request
 from support.clock import NOW
 from support.fakes import message_reply, stream_reply, text_events
@@ -198,9 +206,33 @@ async def test_clients_teams_and_tags_make_no_series(make: Make) -> None:
 
     await everything(iter(range(12)))
     before = series(world)
-    await everything(iter(range(12, 400)))
+    await everything(iter(range(12, 1000)))
     assert series(world) == before
     teams = {labels[2] for labels in samples(world)["modelmux_cost_usd_total"]}
     assert teams == {"t0", "t1", "t2", "_other"}
     text = world.app.metrics.expose(open_metrics=True).decode()
     assert not [secret for secret in SECRETS if secret in text]
+
+
+def test_a_hundred_thousand_names_that_clients_make_up_are_no_series() -> None:
+    metrics = Metrics()
+    metrics.teams = TeamLabels(lambda: Directory(), 200)
+    observer, random = MetricsObserver(metrics), Random(1)
+
+    def settle(count: int) -> set[str]:
+        for _ in range(count):
+            name = f"canary-{random.getrandbits(64):x}"
+            error = ModelNotFound(name)
+            error.key = error.model = name
+            record = ExchangeRecord(
+                name, "openai_chat", "generate", None, [], False, "client_error", 404, error, None, 0.1, None, 1, 1, [],
+                requested_model=name, caller=Caller(name, True, name, f"{name}/{name}"), metadata={name: name},
+            )  # fmt: skip
+            observer.started()
+            observer.settled(record)
+            metrics.count_error(error)
+        return {line.rpartition(" ")[0] for line in metrics.expose(open_metrics=True).decode().splitlines()}
+
+    before = settle(1)
+    assert settle(100_000) == before
+    assert not any("canary" in line for line in before)

@@ -51,16 +51,17 @@ scrape_configs:
 _TAIL: Final = """
 ## Dashboard
 
-`packaging/grafana/modelmux.json` is a dashboard for Grafana 11 and later, without plugins. Import it under *Dashboards,
-New, Import*, or put it into a folder that Grafana provisions. It has variables for the data source, for jobs, teams and
-routes. The money it shows needs `accounts.enabled`; the budgets are those with `metric = true`.
+[packaging/grafana/modelmux.json](../packaging/grafana/modelmux.json) is a dashboard for Grafana 11 and later, without
+plugins. Import it under *Dashboards, New, Import*, or put it into a folder that Grafana provisions. It has variables
+for the data source, for jobs, teams and routes. The money it shows needs `accounts.enabled`; the budgets are those with
+`metric = true`.
 
 ## Alerts
 
-`packaging/prometheus/rules.yml` has alerts for `rule_files` of Prometheus. `page` is for people who are on call,
-`ticket` for the next day. The objectives are 99.5 % of the requests without an error of the gateway or of Vertex AI,
-and 95 % with their first content within 5 seconds; what the client did wrong does not count. `ModelMuxDown` looks at
-jobs with `modelmux` in their names.
+[packaging/prometheus/rules.yml](../packaging/prometheus/rules.yml) has alerts for `rule_files` of Prometheus. `page` is
+for people who are on call, `ticket` for the next day. The objectives are 99.5 % of the requests without an error of the
+gateway or of Vertex AI, and 95 % with their first content within 5 seconds; what the client did wrong does not count.
+`ModelMuxDown` looks at jobs with `modelmux` in their names.
 
 | alert | severity | what has happened | what to do |
 |---|---|---|---|
