@@ -122,6 +122,8 @@ lock: $(DEV_READY) ## Renew the lock files
 docs: $(DEV_READY) ## Renew the generated pages
 	$(BIN)/python -m tools.docs.compatibility > docs/compatibility.md
 	$(BIN)/python -m tools.docs.configuration > docs/configuration.md
+	$(BIN)/python -m tools.docs.metrics > docs/metrics.md
+	$(BIN)/python -m tools.dashboard > packaging/grafana/modelmux.json
 	$(BIN)/python -m tools.docs.layers
 	$(BIN)/python -m tools.docs.clients
 	$(BIN)/python -m tools.docs.readme

@@ -25,10 +25,10 @@ from modelmux.gateway.gates import ConcurrencyGate, Gates
 from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.limits.rate_limits import RateLimits
 from modelmux.gateway.metering.metering import Metering, static_keys
+from modelmux.gateway.open_telemetry import OpenTelemetry
 from modelmux.gateway.operator_warnings import operator_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
-from modelmux.gateway.tracing import Tracing
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
@@ -55,6 +55,7 @@ from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import LogObserver, MetricsObserver
+from modelmux.telemetry.team_labels import team_labels
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.configured_pool import configured_pool
 from modelmux.upstream.downloads.configured import fetch_settings
@@ -119,13 +120,12 @@ class Gateway:
         self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
         self.responses = open_responses(config, self._state, runtime)
-        self.metering = Metering(config, self._environment, runtime, self._log)
-        self.metrics.read_ledger = self.metering.counts
-        on_problem = log_directory_problems(self._log)
-        self._running = RunningRequests()
+        self.metering = Metering(config, self._environment, runtime, self._log, self.metrics)
+        on_problem, self._running = log_directory_problems(self._log), RunningRequests()
         self.directory = open_feed(config, self._environment, runtime, on_problem, self._running.end_revoked)
+        self.metrics.teams = team_labels(self.directory, config.metrics.max_teams)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
-        self._tracing = Tracing(self._environment, runtime, self.metrics)
+        self._open_telemetry = OpenTelemetry(self._environment, runtime, self.metrics)
         self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
         self._refusals = Refusals(runtime.clock)
         self._counts = CountState(runtime.clock)
@@ -139,6 +139,7 @@ class Gateway:
         limits = limits_of(config.limits, self._workers, worker)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(on_reject=lambda: on_wait(0.0, "rejected", "event_loop_lag"))
+        self.metrics.read_loop_lag = self.readiness.loop_lag.worst
         self._large_requests = LargeRequests()
         self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
         self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
@@ -311,7 +312,7 @@ class Gateway:
             strict=config.server.strict,
             is_metered=self.metering.writer is not None,
             budgets=meters.budgets,
-            tracer=self._tracing.tracer(config, redact, self.directory),
+            tracer=self._open_telemetry.tracer(config, redact, self.directory),
             note_call=meters.note_call,
             limits=limits,
             own_keys=self.metering.own_keys(config, self.directory, limits),
@@ -337,7 +338,7 @@ class Gateway:
         self.readiness.loop_lag.start()
         if self.directory is not None:
             self.directory.watch()
-        self._tracing.start()
+        self._open_telemetry.start()
         self.metering.start(self._upstream, is_first=self._worker == 1)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
@@ -353,7 +354,7 @@ class Gateway:
         await self._current.tokens.aclose()
         await self.responses.store.aclose()
         await self.metering.aclose()
-        await self._tracing.aclose()
+        await self._open_telemetry.aclose()
         if self.directory is not None:
             await self.directory.aclose()
 

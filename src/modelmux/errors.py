@@ -228,13 +228,15 @@ class CallerRateLimited(RequestError):
     """429: the caller's key has reached its rate or its concurrency.
 
     :param retry_after: seconds.
+    :param rate: which one: ``rpm``, ``tpm``, ``itpm``, ``otpm`` or ``concurrent``.
     """
 
     kind = KINDS["caller_rate_limit"]
 
-    def __init__(self, message: str, *, retry_after: float, hint: str | None = None) -> None:
+    def __init__(self, message: str, *, retry_after: float, rate: str = "rpm", hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.retry_after = retry_after
+        self.rate = rate
         #: What is left of which limits, for headers: ``dialects.base.RateLimit``.
         self.limits: Sequence[Any] = ()
 

@@ -6,6 +6,7 @@ With the real SDK and a receiver that reads what it is sent.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,17 @@ from modelmux.app import Gateway
 from modelmux.config.errors import ConfigError
 from support.asgi import Response, request
 from support.clock import current_runtime
-from support.fakes import FakeTokens, FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
+from support.emulator_server import until
+from support.fakes import (
+    FakeReply,
+    FakeTokens,
+    FakeUpstream,
+    error_reply,
+    event,
+    message_reply,
+    stream_reply,
+    text_events,
+)
 from support.gateway import MODEL, ask
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
@@ -183,6 +194,43 @@ async def test_a_refused_request_is_no_error_of_ours(receiver: Receiver) -> None
     assert attributes(root)["error.type"]
 
 
+class Held(FakeReply):
+    """A reply that comes when it is released."""
+
+    def __init__(self) -> None:
+        self.released = asyncio.Event()
+        self.asked = asyncio.Event()
+        whole = message_reply()
+        super().__init__(200, whole.headers, whole._pieces)
+
+    async def read(self, limit: int) -> bytes:
+        self.asked.set()
+        await self.released.wait()
+        return await super().read(limit)
+
+
+async def test_a_request_that_waits_for_a_slot_has_a_span_of_that(receiver: Receiver) -> None:
+    held = Held()
+    limits = {"max_concurrent_requests": 1, "max_queued_requests": 1}
+    app = gateway(receiver, held, message_reply(), limits=limits)
+    path, body = BODIES["openai_chat"]
+    first = asyncio.create_task(request(app, "POST", path, body))
+    await held.asked.wait()
+    second = asyncio.create_task(request(app, "POST", path, body, SAMPLED))
+    await until(lambda: app._limiter.queued == 1)
+    await asyncio.sleep(0.01)
+    held.released.set()
+    assert [(await first).status, (await second).status] == [200, 200]
+    await app.aclose()
+    (root,) = [one for one in receiver.spans if one.kind == 2]
+    (waited,) = [one for one in receiver.spans if one.name == "modelmux.admission"]
+    (model,) = [one for one in receiver.spans if one.name.startswith("chat")]
+    assert (waited.kind, waited.parent_span_id, waited.status.code) == (1, root.span_id, 0)
+    assert root.start_time_unix_nano <= waited.start_time_unix_nano
+    assert waited.end_time_unix_nano - waited.start_time_unix_nano >= 10_000_000
+    assert waited.end_time_unix_nano <= model.start_time_unix_nano
+
+
 async def test_what_the_client_does_not_sample_is_not_sent(receiver: Receiver) -> None:
     unsampled = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
     await ended(gateway(receiver, message_reply()), "openai_chat", unsampled)
@@ -201,7 +249,7 @@ async def test_a_collector_that_fails_costs_the_client_nothing_and_is_counted(re
     receiver.status = 400  # what is not repeated
     app = gateway(receiver, message_reply())
     assert (await ended(app, "openai_chat")).status == 200
-    assert app._tracing.dropped == 3
+    assert app._open_telemetry.dropped == 3
 
 
 @pytest.mark.parametrize(

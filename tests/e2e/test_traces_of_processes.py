@@ -1,4 +1,4 @@
-"""Risk: a worker that was forked sends no spans, or what waits is lost at the stop."""
+"""Risk: a worker that was forked sends no spans or metrics, or what waits is lost at the stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.processes import Process
 from support.workers import until
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
-from support.otlp import Receiver
+from support.otlp import Receiver, numbers
 
 pytestmark = pytest.mark.timeout(240)
 COUNT = 40
@@ -37,3 +37,28 @@ def test_each_worker_sends_its_spans_and_the_stop_sends_what_waits(
         until(lambda: len(receiver.spans) == 3 * COUNT)
         assert len({resource["service.instance.id"] for resource in receiver.resources}) == 2
         assert len({span.trace_id for span in receiver.spans}) == COUNT
+
+
+def test_each_worker_sends_its_own_metrics(serve: Callable[..., Process], emulate: Callable[..., Process]) -> None:
+    with Receiver().listening() as receiver:
+        often = {"OTEL_METRIC_EXPORT_INTERVAL": "100", "OTEL_TRACES_EXPORTER": "none"}
+        gateway = serve(emulate().url, server="workers = 2", **receiver.environment | often)
+        request = urllib.request.Request(
+            f"{gateway.url}/v1/messages", BODY, {"content-type": "application/json", "connection": "close"}
+        )
+        for _ in range(COUNT):
+            with urllib.request.urlopen(request, timeout=100) as response:
+                assert response.status == 200
+        until(lambda: len(latest(receiver)) == 2 and sum(latest(receiver).values()) == COUNT)
+        gateway.stop()
+        assert sum(latest(receiver).values()) == COUNT
+        assert not receiver.requests
+
+
+def latest(receiver: Receiver) -> dict[str, float]:
+    """Instance -> its requests, as it said last."""
+    return {
+        resource["service.instance.id"]: sum(numbers(metrics["modelmux.requests"]).values())
+        for resource, metrics in receiver.metric_groups
+        if "modelmux.requests" in metrics
+    }

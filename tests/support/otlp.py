@@ -1,4 +1,4 @@
-"""An OTLP/HTTP receiver for traces, with the classes of the protocol."""
+"""An OTLP/HTTP receiver for traces and metrics, with the classes of the protocol."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
@@ -21,6 +22,7 @@ class Receiver:
     def __init__(self) -> None:
         self.status = 200
         self.requests: list[ExportTraceServiceRequest] = []
+        self.metric_requests: list[ExportMetricsServiceRequest] = []
         self.port = 0
 
     @property
@@ -45,6 +47,18 @@ class Receiver:
             for span in scope.spans
         ]
 
+    @property
+    def metric_groups(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """Of each request and process: its resource, and name -> metric."""
+        return [
+            (
+                {one.key: value_of(one.value) for one in group.resource.attributes},
+                {metric.name: metric for scope in group.scope_metrics for metric in scope.metrics},
+            )
+            for request in self.metric_requests
+            for group in request.resource_metrics
+        ]
+
     @contextlib.contextmanager
     def listening(self) -> Iterator[Receiver]:
         receiver = self
@@ -56,6 +70,8 @@ class Receiver:
                     body = gzip.decompress(body)
                 if receiver.status == 200 and self.path == "/v1/traces":
                     receiver.requests.append(ExportTraceServiceRequest.FromString(body))
+                if receiver.status == 200 and self.path == "/v1/metrics":
+                    receiver.metric_requests.append(ExportMetricsServiceRequest.FromString(body))
                 self.send_response(receiver.status)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -81,6 +97,21 @@ def value_of(value: Any) -> Any:
     if kind == "array_value":
         return [value_of(one) for one in value.array_value.values]
     return getattr(value, kind)
+
+
+def numbers(metric: Any) -> dict[tuple[str, ...], float]:
+    """Of a sum or a gauge: values of the attributes, in their order by name -> number."""
+    data = getattr(metric, metric.WhichOneof("data"))
+    return {_labels(point): point.as_double or point.as_int for point in data.data_points}
+
+
+def counts(metric: Any) -> dict[tuple[str, ...], int]:
+    """Of a histogram: values of the attributes -> how many values."""
+    return {_labels(point): point.count for point in metric.histogram.data_points}
+
+
+def _labels(point: Any) -> tuple[str, ...]:
+    return tuple(value for _, value in sorted((one.key, value_of(one.value)) for one in point.attributes))
 
 
 def attributes(span: Any) -> dict[str, Any]:

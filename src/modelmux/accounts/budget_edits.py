@@ -51,6 +51,9 @@ def save_budget(directory: Directory, budget: Budget, *, by_config: bool = False
     _check_window(budget.window)
     if budget.on_short == "clamp" and budget.unit == "requests":
         raise FieldError("on_short", "fewer tokens do not help a budget of requests", "expected refuse or wait")
+    if budget.metric and (budget.unit != "usd" or budget.applies_to.each is not None):
+        problem = "metrics show a budget in USD that has one window, and none for each"
+        raise FieldError("metric", problem, "expected false, or such a budget")
     if before is not None and before.unit != budget.unit:
         problem = f"what was spent of {before.name!r} is counted in {before.unit}"
         raise FieldError("unit", problem, "disable it, and make another budget")

@@ -50,6 +50,7 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     :param limit: in its unit; nano-USD, tokens or requests.
     :param alerts: percentages of the limit at which people are told, once in a window.
+    :param metric: ``/metrics`` shows its window.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Budget(Struct, frozen=True, kw_only=True, omit_defaults=True):
     alerts: tuple[int, ...] = (50, 80, 100)
     on_short: OnShort = "refuse"
     reserve: Reserve = "worst"
+    metric: bool = False
     status: Literal["active", "disabled"] = "active"
     managed: bool = False
 

@@ -108,6 +108,7 @@ class BudgetView(Struct, frozen=True, kw_only=True):
     alerts: list[float]
     on_short: OnShort
     reserve: Reserve
+    metric: bool
     managed: bool
 
 
@@ -212,7 +213,7 @@ def budget_view(budget: Budget) -> BudgetView:
         id=budget.id, name=budget.name, status=budget.status, applies_to=budget.applies_to,
         limit=format_amount(budget.limit, budget.unit), unit=budget.unit, window=window_form(budget.window),
         mode=budget.mode, alerts=[alert / 100 for alert in budget.alerts], on_short=budget.on_short,
-        reserve=budget.reserve, managed=budget.managed,
+        reserve=budget.reserve, metric=budget.metric, managed=budget.managed,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ class BudgetForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     :param name: that of what it applies to, if it has none of its own.
     :param limit: in its unit: a decimal string for USD. :param alerts: parts of the limit.
+    :param metric: `/metrics` shows it.
     """
 
     limit: Amount
@@ -50,6 +51,7 @@ class BudgetForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alerts: list[float] = field(default_factory=lambda: [0.5, 0.8, 1.0])
     on_short: OnShort = "refuse"
     reserve: Reserve = "worst"
+    metric: bool = False
 
 
 class BudgetPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,6 +66,7 @@ class BudgetPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     alerts: list[float] | UnsetType = UNSET
     on_short: OnShort | UnsetType = UNSET
     reserve: Reserve | UnsetType = UNSET
+    metric: bool | UnsetType = UNSET
     status: Status | UnsetType = UNSET
 
 
@@ -99,6 +102,7 @@ async def create_budget(call: Call) -> Reply:
         budget = Budget(
             id=id, name=name, limit=limit, window=window_rule(form.window), applies_to=selector, unit=form.unit,
             mode=form.mode, alerts=_percents(form.alerts), on_short=form.on_short, reserve=form.reserve,
+            metric=form.metric,
         )  # fmt: skip
         check_selected(call, directory, budget)
         if form.name is not None:

@@ -126,6 +126,7 @@ class BudgetConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     reserve: Annotated[
         Reserve, doc("What a request holds while it runs: its worst case, or what it is expected to cost.")
     ] = "worst"
+    metric: Annotated[bool, doc("Whether /metrics shows it; of budgets in USD with one window.")] = False
     enabled: Annotated[bool, doc("A budget that is not enabled applies to nothing.")] = True
 
 

@@ -22,6 +22,7 @@ from modelmux.config.annotations import Env, doc
 from modelmux.config.catalog_overrides import add_cards
 from modelmux.config.check import convert
 from modelmux.config.deprecated_names import rewrite
+from modelmux.config.metrics_schema import MetricsConfig
 from modelmux.config.paths import copy_tree
 from modelmux.config.price_overrides import AccountsConfig, all_prices
 from modelmux.config.responses_schema import ResponsesConfig
@@ -308,6 +309,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     tls: TlsConfig = field(default_factory=TlsConfig)
     accounts: AccountsConfig = field(default_factory=AccountsConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     aliases: Annotated[
         dict[str, str | AliasConfig],
         doc(

@@ -36,14 +36,13 @@ from modelmux.gateway.named_model import named_model
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Admitted, Services
-from modelmux.gateway.settle import outcome_of
+from modelmux.gateway.settle import outcome_of, trace_of
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.routing.model import Route
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry import names
 from modelmux.telemetry.log import error_location
-from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, is_refusal
-from modelmux.telemetry.trace_context import read_trace_context
+from modelmux.telemetry.records import Admission, AttemptRecord, ExchangeRecord, is_refusal
 from modelmux.wire.http import Headers
 
 #: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.
@@ -56,7 +55,7 @@ class Exchange:
     """One request. Only ``gateway`` writes here."""
 
     __slots__ = (
-        "admitted", "attempts", "client", "committed", "decoded", "dialect", "encoder", "inbound", "prepared",
+        "admission", "attempts", "client", "committed", "decoded", "dialect", "encoder", "inbound", "prepared",
         "route", "services", "settled", "stop_reason", "stream_mode",
     )  # fmt: skip
 
@@ -69,8 +68,7 @@ class Exchange:
         self.route: Route | None = None
         self.stream_mode: Mode = "standard"
         self.attempts: list[AttemptRecord] = []
-        #: What it has taken of the limits of its key; None if there are none.
-        self.admitted: Admitted | None = None
+        self.admission = Admission()
         #: Of the latest attempt; before the first one, the encoder that has made keep-alives, if any were due.
         self.prepared: Prepared | None = None
         self.encoder: ReplyEncoder | None = None
@@ -201,10 +199,11 @@ class Exchange:
     def _own_headers(self, upstream: Headers) -> Headers:
         """Those of the dialect, and what is left of the limits of the key; the upstream's limits are the gateway's."""
         headers = self.dialect.reply_headers(self.inbound.request_id, upstream)
-        if self.admitted is None:
+        admitted: Admitted | None = self.admission.limits
+        if admitted is None:
             return headers
         runtime = self.services.runtime
-        limits = self.dialect.rate_limit_headers(self.admitted.limits(runtime.clock(), runtime.now()))
+        limits = self.dialect.rate_limit_headers(admitted.limits(runtime.clock(), runtime.now()))
         names = {name for name, _ in limits}
         return [*(header for header in headers if header[0] not in names), *limits]
 
@@ -238,7 +237,7 @@ class Exchange:
         if self.settled:
             return
         self.settled = True
-        services, inbound = self.services, self.inbound
+        services, inbound, tracer = self.services, self.inbound, self.services.tracer
         first = next((one.first_content_at for one in self.attempts if one.first_content_at is not None), None)
         now = services.runtime.clock()
         self._close_record(now)
@@ -247,8 +246,7 @@ class Exchange:
             status = CLIENT_CLOSED_REQUEST
         else:
             status = 200 if error is None else self._status_of(error)
-        parent, tracer = read_trace_context(inbound.headers), services.tracer
-        trace = parent.trace_id if parent is not None else None if tracer is None else services.runtime.new_id(32)
+        parent, trace, is_sampled = trace_of(inbound.headers, tracer, services.runtime.new_id)
         record = ExchangeRecord(
             request_id=inbound.request_id,
             dialect=self.dialect.name,
@@ -272,8 +270,9 @@ class Exchange:
             caller=inbound.caller,
             end_user=self.decoded.end_user if self.decoded is not None else None,
             metadata=self.decoded.metadata if self.decoded is not None else None,
-            admitted=self.admitted,
             trace_id=trace,
+            is_sampled=is_sampled,
+            admission=self.admission,
         )
         for observer in services.observers:
             observer.settled(record)
@@ -329,6 +328,7 @@ class Exchange:
         if isinstance(error, GatewayError):
             if self.decoded is not None:
                 error.model = self.decoded.model
+            error.key = self.inbound.caller.owner if self.inbound.caller.is_account else error.key
             error.request_headers = self.inbound.headers
             dealt_with = await self._fail(error)
             without_traceback(error)

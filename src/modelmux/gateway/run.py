@@ -24,14 +24,18 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
         decoded = await load_history(exchange, await _decode(exchange))
-        route = exchange.resolve(decoded)
+        route, clock = exchange.resolve(decoded), services.runtime.clock
+        admission = exchange.admission
+        admission.asked_at = asked_at = clock()
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route) as entered:
+            admission.admitted_at = clock()
             if services.limits is not None:
-                exchange.admitted = services.limits.admitted(entered)
+                admission.limits = services.limits.admitted(entered)
             exchange.keep_alive()
             request = await embed_files(
                 exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests
             )
+            admission.waited += clock() - asked_at
             attempts = Attempts(exchange, request, route, await conversation_of(exchange, request, route))
             if exchange.relays_events:
                 await relay_stream(exchange, attempts)
@@ -44,7 +48,8 @@ async def _decode(exchange: Exchange) -> Decoded:
 
     :raises InvalidRequest: :raises CallerRateLimited: it is large, and its key has no requests left.
     """
-    body, limits = await exchange.client.body(), exchange.services.limits
+    body, services = await exchange.client.body(), exchange.services
+    exchange.admission.waited, limits = services.runtime.clock() - exchange.inbound.received_at, services.limits
     if limits is not None and len(body) >= LARGE:
         limits.check(exchange.inbound)
     return await exchange.decode(body)

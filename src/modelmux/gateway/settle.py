@@ -1,10 +1,14 @@
-"""The outcome of an exchange, for its record."""
+"""The outcome of an exchange, and the trace it belongs to, for its record."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 from modelmux.errors import GatewayDraining, GatewayError, RequestError, UpstreamError, UpstreamRefused
 from modelmux.telemetry import names
 from modelmux.telemetry.records import Outcome
+from modelmux.telemetry.trace_context import TraceContext, read_trace_context
+from modelmux.telemetry.tracing.tracer import Tracer
 
 #: Statuses of an upstream's error that the client caused.
 _CLIENT_STATUSES = (400, 404, 413)
@@ -25,3 +29,17 @@ def outcome_of(error: GatewayError | None, *, client_disconnected: bool) -> Outc
     if isinstance(error, GatewayDraining):
         return names.OUTCOME_DRAINED
     return names.OUTCOME_UPSTREAM_ERROR if isinstance(error, UpstreamError) else names.OUTCOME_GATEWAY_ERROR
+
+
+def trace_of(
+    headers: Sequence[tuple[bytes, bytes]], tracer: Tracer | None, new_id: Callable[[int], str]
+) -> tuple[TraceContext | None, str | None, bool]:
+    """The trace of a request: as its client sent it, its id, and whether it is kept.
+
+    :param headers: of the request. :param tracer: None where nothing is traced: then only clients begin traces.
+    """
+    parent = read_trace_context(headers)
+    if tracer is None:
+        return (None, None, False) if parent is None else (parent, parent.trace_id, parent.sampled)
+    trace_id = new_id(32) if parent is None else parent.trace_id
+    return parent, trace_id, tracer.is_sampled(trace_id, parent)

@@ -21,6 +21,9 @@ from modelmux.version import __version__
 _LIVE: Final = ("/livez", "/healthz", "/health/liveliness", "/health/liveness")
 _READY: Final = ("/readyz", "/health/readiness")
 _EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
+#: Of the format that has exemplars; a scraper asks for it by its Accept.
+_OPEN_METRICS: Final = "application/openmetrics-text"
+_OPEN_EXPOSITION: Final = f"{_OPEN_METRICS}; version=1.0.0; charset=utf-8"
 
 
 class Readiness:
@@ -87,10 +90,14 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
             body["workers"] = _workers(totals)
         return JSONResponse(body, 503 if problem else 200)
 
-    async def scrape(_: Request) -> Response:
+    async def scrape(request: Request) -> Response:
         totals = readiness.all_workers(metrics=True)
-        text = metrics.expose() if totals is None else metrics.expose_all(totals)
-        return Response(text, media_type=_EXPOSITION)
+        open_metrics = _OPEN_METRICS in request.headers.get("accept", "").lower()
+        if totals is None:
+            text = metrics.expose(open_metrics=open_metrics)
+        else:
+            text = metrics.expose_all(totals, open_metrics=open_metrics)
+        return Response(text, media_type=_OPEN_EXPOSITION if open_metrics else _EXPOSITION)
 
     return [
         Route("/", root),

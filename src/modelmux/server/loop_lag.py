@@ -17,6 +17,8 @@ INTERVAL: Final = 0.1
 #: The loop lags if each of the last measurements was at least this many seconds late.
 MAX_LAG: Final = 0.25
 MEASUREMENTS: Final = 3
+#: How many are kept for ``worst``: those of 15 seconds.
+_KEPT: Final = 150
 
 
 def _loop_time() -> float:
@@ -36,6 +38,7 @@ class LoopLag:
         self.on_reject = on_reject
         self._clock = clock
         self._latest: deque[float] = deque(maxlen=MEASUREMENTS)
+        self._kept: deque[float] = deque(maxlen=_KEPT)
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that is measured
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -44,6 +47,10 @@ class LoopLag:
     def seconds(self) -> float:
         """The latest measurement."""
         return self._latest[-1] if self._latest else 0.0
+
+    def worst(self) -> float:
+        """The largest measurement of the last 15 seconds."""
+        return max(self._kept, default=0.0)
 
     def start(self) -> None:
         """Measure from now on, in the running event loop. Idempotent."""
@@ -78,6 +85,7 @@ class LoopLag:
         :param late: seconds by which the timer was late.
         """
         self._latest.append(late)
+        self._kept.append(late)
         self.lagging = len(self._latest) == MEASUREMENTS and min(self._latest) >= MAX_LAG
 
     def rejection(self) -> GatewayOverloaded:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.metrics_core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.samples import Exemplar
 
 #: How many values fell into each bucket (the last one has no upper bound), and the sum of all values as a list of one.
 Observations = tuple[list[int], list[float]]
@@ -57,16 +58,22 @@ class Histogram(Collector):
         self.name = name
         self._about = about
         self._label = label
-        self._bounds = tuple(bounds)
+        self.bounds = tuple(bounds)
         self.values: dict[str, Observations] = {}
+        self._exemplars: dict[str, dict[int, Exemplar]] = {}  # by label and bucket, the latest
 
     def observe(self, label: str, value: float) -> None:
         """Add a value."""
         observed = self.values.get(label)
         if observed is None:
-            observed = self.values[label] = ([0] * (len(self._bounds) + 1), [0.0])
-        observed[0][bisect_left(self._bounds, value)] += 1
+            observed = self.values[label] = ([0] * (len(self.bounds) + 1), [0.0])
+        observed[0][bisect_left(self.bounds, value)] += 1
         observed[1][0] += value
+
+    def remember(self, label: str, value: float, trace_id: str) -> None:
+        """Keep a value that was added as the exemplar of its bucket: the trace to look at."""
+        exemplar = Exemplar({"trace_id": trace_id}, value)
+        self._exemplars.setdefault(label, {})[bisect_left(self.bounds, value)] = exemplar
 
     def collect(self) -> Iterator[Metric]:
         yield self.family(self.values)
@@ -74,12 +81,15 @@ class Histogram(Collector):
     def family(self, values: Mapping[str, Observations]) -> Metric:
         """The metric with these numbers, which may be those of several processes."""
         family = HistogramMetricFamily(self.name, self._about, labels=[self._label])
-        ends = [*map(repr, map(float, self._bounds)), "+Inf"]
+        ends = [*map(repr, map(float, self.bounds)), "+Inf"]
         for label, (counts, (total,)) in values.items():
             cumulative = 0
-            buckets = []
-            for end, count in zip(ends, counts, strict=True):
+            buckets = list[tuple[str, float] | tuple[str, float, Exemplar]]()
+            exemplars = self._exemplars.get(label, {})
+            for index, (end, count) in enumerate(zip(ends, counts, strict=True)):
                 cumulative += count
-                buckets.append((end, float(cumulative)))
+                exemplar = exemplars.get(index)
+                size = float(cumulative)
+                buckets.append((end, size) if exemplar is None else (end, size, exemplar))
             family.add_metric([label], buckets, total)
         return family

@@ -6,40 +6,31 @@ values: routes and deployments are those of the configuration.
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
 from modelmux.telemetry.counters import Counter, Histogram
+from modelmux.telemetry.ledger_counts import LEDGER_COUNTERS, LedgerCounts, ledger_gauges
+from modelmux.telemetry.refusal_reason import refusal_reason
+from modelmux.telemetry.team_labels import TeamLabels
 from modelmux.telemetry.worker_metrics import GatewayTotals, MetricValues, worker_families
+from modelmux.version import __version__
 
 #: Upper bounds of the buckets of durations, in seconds.
 _BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-#: Gauge -> its help text.
-_GAUGES: Final = {
-    names.METRIC_IN_FLIGHT: "Requests in flight.",
-    names.METRIC_DEPLOYMENT_CIRCUIT_OPEN: "Processes whose circuit breaker for this deployment is open.",
-    names.METRIC_DEPLOYMENT_IN_FLIGHT: "Attempts in flight, by deployment.",
-    names.METRIC_QUEUED: "Queued requests.",
-    names.METRIC_LEDGER_WAITING: "Rows of the ledger that are not known to be written.",
-}
+#: The same of what takes milliseconds.
+_SHORT_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 #: For each deployment: id, whether its circuit breaker is open, attempts in flight, attempts queued.
 DeploymentGauges = Callable[[], Iterable[tuple[str, bool, int, int]]]
-
-
-class LedgerCounts(NamedTuple):
-    """Of the ledger of this process, since it started; ``waiting`` now, ``underrun`` in USD."""
-
-    unpriced: int = 0
-    waiting: int = 0
-    lost: int = 0
-    underrun: float = 0.0
 
 
 class HasQueueLength(Protocol):
@@ -56,35 +47,47 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.requests = _counter(names.METRIC_REQUESTS, "Requests that ended, by route and outcome.")
-        self.attempts = _counter(names.METRIC_ATTEMPTS, "Calls to Vertex AI, by deployment and result.")
-        self.tokens = _counter(names.METRIC_TOKENS, "Tokens, by route and type.")
-        self.errors = _counter(names.METRIC_ERRORS, "Error responses, by HTTP status and code.")
-        self.duration = _histogram(names.METRIC_DURATION, "Seconds from the request to its end.")
-        self.time_to_first_token = _histogram(
-            names.METRIC_TIME_TO_FIRST_TOKEN, "Seconds from the request to the first content."
-        )
-        self.shed = _counter(names.METRIC_SHED, "Requests rejected because of the load, by reason.")
-        self.queue_wait = _histogram(names.METRIC_QUEUE_WAIT, "Seconds that requests were queued, by how that ended.")
-        self.store_failures = _counter(names.METRIC_STORE_FAILURES, "Responses that could not be stored.")
+        self.requests = _counter(names.METRIC_REQUESTS)
+        self.attempts = _counter(names.METRIC_ATTEMPTS)
+        self.tokens = _counter(names.METRIC_TOKENS)
+        self.errors = _counter(names.METRIC_ERRORS)
+        self.duration = _histogram(names.METRIC_DURATION)
+        self.time_to_first_token = _histogram(names.METRIC_TIME_TO_FIRST_TOKEN)
+        self.time_per_output_token = _histogram(names.METRIC_TIME_PER_OUTPUT_TOKEN, _SHORT_BOUNDS)
+        self.overhead = _histogram(names.METRIC_OVERHEAD, _SHORT_BOUNDS)
+        self.shed = _counter(names.METRIC_SHED)
+        self.queue_wait = _histogram(names.METRIC_QUEUE_WAIT)
+        self.store_failures = _counter(names.METRIC_STORE_FAILURES)
         self.store_failures.add_many(0)  # a sample from the start: an alert on its increase sees the first failure
-        self.log_drops = _counter(names.METRIC_LOG_LINES_DROPPED, "Log lines that an output did not take in time.")
+        self.log_drops = _counter(names.METRIC_LOG_LINES_DROPPED)
         self.count_log_drops({names.OUTPUT_CONSOLE: 0, names.OUTPUT_FILES: 0})
         #: The lines that the log of this process has dropped so far, by output.
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
-        self.spans_dropped = _counter(names.METRIC_SPANS_DROPPED, "Spans that no collector took.")
+        self.spans_dropped = _counter(names.METRIC_SPANS_DROPPED)
         #: The spans that this process has dropped so far.
         self.read_span_drops: Callable[[], int] = int
-        self.ledger_unpriced = _counter(names.METRIC_LEDGER_UNPRICED, "Requests whose price was unknown.")
-        self.ledger_lost = _counter(names.METRIC_LEDGER_LOST, "Rows of the ledger that were lost.")
-        self.budget_underrun = _counter(names.METRIC_BUDGET_UNDERRUN, "USD that requests cost above what they held.")
+        #: Numbers of the ledger, set when they are read.
+        self.ledger_counters = {name: _counter(name) for name in LEDGER_COUNTERS}
         #: What the ledger of this process counts; zeros without one.
         self.read_ledger: Callable[[], LedgerCounts] = LedgerCounts
+        #: Seconds by which the event loop was late.
+        self.read_loop_lag: Callable[[], float] = float
+        #: Days since the prices were compared with their source; None if they are the operator's own.
+        self.read_price_age: Callable[[], float | None] = lambda: None
+        #: The teams of callers; None without accounts.
+        self.teams: TeamLabels | None = None
+        self.refusals = _counter(names.METRIC_REFUSALS)
+        self.cost = _counter(names.METRIC_COST)
+        self.team_tokens = _counter(names.METRIC_TEAM_TOKENS)
+        self.price_missing = _counter(names.METRIC_PRICE_MISSING)
         self._counters = (
             self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
-            self.spans_dropped, self.ledger_unpriced, self.ledger_lost, self.budget_underrun,
+            self.spans_dropped, *self.ledger_counters.values(), self.price_missing, self.refusals, self.team_tokens,
+            self.cost,
         )  # fmt: skip
-        self._histograms = (self.duration, self.time_to_first_token, self.queue_wait)
+        self._histograms = (
+            self.duration, self.time_to_first_token, self.queue_wait, self.time_per_output_token, self.overhead,
+        )  # fmt: skip
         self._deployments: DeploymentGauges | None = None
         self._queue: HasQueueLength | None = None
         self.registry.register(_Families(self))
@@ -119,6 +122,9 @@ class Metrics:
         :param status: in the client's dialect; the error's own if None.
         """
         self.errors.add(str(status or error.status), error.code or error.type)
+        reason = refusal_reason(error)
+        if reason is not None:
+            self.refusals.add(reason, names.NO_TEAM if self.teams is None else self.teams.of_key(error.key))
         if self.on_change is not None:
             self.on_change()
 
@@ -151,17 +157,22 @@ class Metrics:
         """The ``metrics`` object of ``/health``."""
         return health_counters(self.counts())
 
+    @property
+    def bounds(self) -> dict[str, tuple[float, ...]]:
+        """Histogram -> upper bounds of its buckets."""
+        return {histogram.name: histogram.bounds for histogram in self._histograms}
+
     def values(self) -> MetricValues:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
         self.count_log_drops(self.read_log_drops())
         self.spans_dropped.values[()] = self.read_span_drops()
         ledger = self.read_ledger()
-        self.ledger_unpriced.values[()], self.ledger_lost.values[()] = ledger.unpriced, ledger.lost
-        self.budget_underrun.values[()] = ledger.underrun
+        for name, read in LEDGER_COUNTERS.items():
+            self.ledger_counters[name].values[()] = read(ledger)
         return MetricValues(
             {counter.name: counter.values for counter in self._counters},
             {histogram.name: histogram.values for histogram in self._histograms},
-            self._gauges() | {names.METRIC_LEDGER_WAITING: {(): ledger.waiting}},
+            self._gauges() | ledger_gauges(ledger),
         )
 
     def families(self, values: MetricValues) -> Iterator[Metric]:
@@ -171,24 +182,28 @@ class Metrics:
         for histogram in self._histograms:
             yield histogram.family(values.histograms.get(histogram.name, {}))
         for name, numbers in values.gauges.items():
-            family = GaugeMetricFamily(name, _GAUGES[name], labels=names.LABELS[name])
-            for label_values, number in numbers.items():
-                family.add_metric(label_values, number)
-            yield family
+            yield _gauge_family(name, numbers)
+        yield _gauge_family(names.METRIC_BUILD, {(__version__, platform.python_version()): 1})
 
-    def expose(self) -> bytes:
-        """The Prometheus text format, of this process."""
-        return generate_latest(self.registry)
+    def expose(self, *, open_metrics: bool = False) -> bytes:
+        """The numbers of this process. :param open_metrics: in the format of that name, which has exemplars."""
+        return _text(self.registry, open_metrics=open_metrics)
 
-    def expose_all(self, totals: GatewayTotals) -> bytes:
-        """The Prometheus text format, of all workers together."""
+    def expose_all(self, totals: GatewayTotals, *, open_metrics: bool = False) -> bytes:
+        """The numbers of all workers together; with the exemplars of this one."""
         registry = CollectorRegistry()
         for families in (self.families(totals.metrics), worker_families(totals)):
             registry.register(_Collected(families))
-        return generate_latest(registry)
+        return _text(registry, open_metrics=open_metrics)
 
     def _gauges(self) -> dict[str, dict[tuple[str, ...], float]]:
-        gauges: dict[str, dict[tuple[str, ...], float]] = {names.METRIC_IN_FLIGHT: {(): self._in_flight}}
+        gauges: dict[str, dict[tuple[str, ...], float]] = {
+            names.METRIC_IN_FLIGHT: {(): self._in_flight},
+            names.METRIC_LOOP_LAG: {(): self.read_loop_lag()},
+        }
+        price_age = self.read_price_age()
+        if price_age is not None:
+            gauges[names.METRIC_PRICE_AGE] = {(): price_age}
         if self._deployments is not None and self._queue is not None:
             rows = list(self._deployments())
             gauges[names.METRIC_DEPLOYMENT_CIRCUIT_OPEN] = {(id,): float(is_open) for id, is_open, _, _ in rows}
@@ -197,13 +212,25 @@ class Metrics:
         return gauges
 
 
-def _counter(name: str, help_text: str) -> Counter:
-    return Counter(name, help_text, names.LABELS[name])
+def _counter(name: str) -> Counter:
+    return Counter(name, names.METRICS[name].meaning, names.LABELS[name])
 
 
-def _histogram(name: str, help_text: str) -> Histogram:
+def _histogram(name: str, bounds: tuple[float, ...] = _BOUNDS) -> Histogram:
     (label,) = names.LABELS[name]
-    return Histogram(name, help_text, label, _BOUNDS)
+    return Histogram(name, names.METRICS[name].meaning, label, bounds)
+
+
+def _gauge_family(name: str, numbers: Mapping[tuple[str, ...], float]) -> Metric:
+    family = GaugeMetricFamily(name, names.METRICS[name].meaning, labels=names.LABELS[name])
+    for label_values, number in numbers.items():
+        family.add_metric(label_values, number)
+    return family
+
+
+def _text(registry: CollectorRegistry, *, open_metrics: bool) -> bytes:
+    text: bytes = openmetrics.generate_latest(registry) if open_metrics else generate_latest(registry)  # type: ignore[no-untyped-call]
+    return text
 
 
 class _Collected(Collector):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 # Log events
 EVENT_REQUEST: Final = "request"  # one line per request, when it ends
@@ -97,45 +97,179 @@ METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
 METRIC_TOKENS: Final = "modelmux_tokens_total"
 METRIC_DURATION: Final = "modelmux_request_duration_seconds"
 METRIC_TIME_TO_FIRST_TOKEN: Final = "modelmux_time_to_first_token_seconds"  # noqa: S105 - not a password
+METRIC_TIME_PER_OUTPUT_TOKEN: Final = "modelmux_time_per_output_token_seconds"  # noqa: S105 - not a password
+METRIC_OVERHEAD: Final = "modelmux_overhead_seconds"
 METRIC_DEPLOYMENT_CIRCUIT_OPEN: Final = "modelmux_deployment_circuit_open"
 METRIC_DEPLOYMENT_IN_FLIGHT: Final = "modelmux_deployment_in_flight"
 METRIC_QUEUED: Final = "modelmux_requests_queued"
 METRIC_SHED: Final = "modelmux_requests_shed_total"
 METRIC_QUEUE_WAIT: Final = "modelmux_queue_wait_seconds"
+METRIC_REFUSALS: Final = "modelmux_refusals_total"
+METRIC_COST: Final = "modelmux_cost_usd_total"
+METRIC_TEAM_TOKENS: Final = "modelmux_tokens_by_team_total"
+METRIC_PRICE_MISSING: Final = "modelmux_price_missing_total"
+METRIC_PRICE_AGE: Final = "modelmux_price_age_days"
+METRIC_BUDGET_LIMIT: Final = "modelmux_budget_limit_usd"
+METRIC_BUDGET_SPENT: Final = "modelmux_budget_spent_usd"
+METRIC_BUDGET_HELD: Final = "modelmux_budget_held_usd"
+METRIC_BUDGET_RESETS: Final = "modelmux_budget_resets_at_seconds"
+METRIC_BUDGET_UNDERRUN: Final = "modelmux_budget_underrun_usd_total"
+METRIC_IN_DOUBT: Final = "modelmux_in_doubt_usd_total"
+METRIC_STORE_UP: Final = "modelmux_store_up"
+METRIC_LEDGER_ROWS: Final = "modelmux_ledger_rows_total"
+METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
+METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
+METRIC_LEDGER_LAG: Final = "modelmux_ledger_lag_seconds"
+METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
+METRIC_LEDGER_ERRORS: Final = "modelmux_ledger_errors_total"
+METRIC_JOURNAL_SLOTS: Final = "modelmux_journal_slots_used"
+METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
+METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
+METRIC_SPANS_DROPPED: Final = "modelmux_telemetry_dropped_total"
+METRIC_LOOP_LAG: Final = "modelmux_loop_lag_seconds"
+METRIC_BUILD: Final = "modelmux_build_info"
 METRIC_WORKERS: Final = "modelmux_workers"
 METRIC_WORKER_RESTARTS: Final = "modelmux_worker_restarts_total"
 METRIC_DROPPED_LABEL_SETS: Final = "modelmux_dropped_label_sets"
 METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
-METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
-METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
-METRIC_SPANS_DROPPED: Final = "modelmux_telemetry_dropped_total"
-METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
-METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
-METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
-METRIC_BUDGET_UNDERRUN: Final = "modelmux_budget_underrun_usd_total"
+
+
+class MetricInfo(NamedTuple):
+    """One metric.
+
+    :param kind: as Prometheus has it. :param labels: in order.
+    :param meaning: for people; the exposition has it, too.
+    :param merge: what becomes of a gauge of several workers: its sum, or the largest or smallest of them.
+    :param only: where it is there, if not always: with several workers, or with accounts.
+    """
+
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    meaning: str
+    merge: Literal["sum", "max", "min"] = "sum"
+    only: Literal["workers", "accounts"] | None = None
+
+
+#: Metric -> what it is, in the order of docs/metrics.md.
+METRICS: Final[dict[str, MetricInfo]] = {
+    METRIC_REQUESTS: MetricInfo("counter", ("route", "outcome"), "requests that ended"),
+    METRIC_DURATION: MetricInfo("histogram", ("route",), "from the request to its end"),
+    METRIC_TIME_TO_FIRST_TOKEN: MetricInfo("histogram", ("route",), "from the request to the first content"),
+    METRIC_TIME_PER_OUTPUT_TOKEN: MetricInfo(
+        "histogram", ("route",), "of a stream, from the first content to the end, by the tokens after the first one"
+    ),
+    METRIC_OVERHEAD: MetricInfo(
+        "histogram",
+        ("route",),
+        "the gateway's own time: before the first attempt, without waiting for the client's body, for admission and "
+        "for files, and after the last reply",
+    ),
+    METRIC_TOKENS: MetricInfo(
+        "counter",
+        ("route", "type"),
+        "tokens of all attempts; type is input, cache_read, cache_write or output",
+    ),
+    METRIC_IN_FLIGHT: MetricInfo("gauge", (), "requests in flight"),
+    METRIC_ATTEMPTS: MetricInfo(
+        "counter", ("deployment", "result"), "calls to Vertex AI; result is ok or the kind of error"
+    ),
+    METRIC_DEPLOYMENT_CIRCUIT_OPEN: MetricInfo(
+        "gauge", ("deployment",), "processes whose circuit breaker is open, or half open"
+    ),
+    METRIC_DEPLOYMENT_IN_FLIGHT: MetricInfo("gauge", ("deployment",), "attempts in flight"),
+    METRIC_ERRORS: MetricInfo("counter", ("status", "code"), "errors sent to clients, those inside streams included"),
+    METRIC_QUEUED: MetricInfo("gauge", (), "queued requests"),
+    METRIC_SHED: MetricInfo(
+        "counter",
+        ("reason",),
+        "requests rejected because of the load: queue_full, queue_timeout, no_time_left, event_loop_lag or body_memory",
+    ),
+    METRIC_QUEUE_WAIT: MetricInfo(
+        "histogram",
+        ("result",),
+        "time in the queue, of requests that were queued; result is admitted, rejected or left (the client left)",
+    ),
+    METRIC_REFUSALS: MetricInfo(
+        "counter",
+        ("reason", "team"),
+        "requests refused because of who asks, or for what: budget, rpm, tpm, itpm, otpm, concurrent, key, model or "
+        "store (accounts cannot be read)",
+    ),
+    METRIC_COST: MetricInfo(
+        "counter", ("route", "model", "team"), "what requests cost, by their rows of the ledger", only="accounts"
+    ),
+    METRIC_TEAM_TOKENS: MetricInfo(
+        "counter",
+        ("team", "type"),
+        "tokens of all attempts by team; type as in modelmux_tokens_total",
+        only="accounts",
+    ),
+    METRIC_PRICE_MISSING: MetricInfo(
+        "counter", ("model",), "requests to a model without a price: their cost is not in any sum", only="accounts"
+    ),
+    METRIC_PRICE_AGE: MetricInfo(
+        "gauge", (), "days since the prices of the catalog were compared with Google's", "max"
+    ),
+    METRIC_BUDGET_LIMIT: MetricInfo(
+        "gauge", ("budget",), "limit of a budget with metric = true, with top-ups", only="accounts"
+    ),
+    METRIC_BUDGET_SPENT: MetricInfo(
+        "gauge", ("budget",), "what such a budget has spent in its window", only="accounts"
+    ),
+    METRIC_BUDGET_HELD: MetricInfo(
+        "gauge", ("budget",), "what requests that run, and processes for their next ones, keep of it", only="accounts"
+    ),
+    METRIC_BUDGET_RESETS: MetricInfo(
+        "gauge", ("budget",), "Unix time at which its window ends; nothing for a lifetime", only="accounts"
+    ),
+    METRIC_BUDGET_UNDERRUN: MetricInfo(
+        "counter", (), "what requests cost above what they held of budgets, which may be passed by so much"
+    ),
+    METRIC_IN_DOUBT: MetricInfo(
+        "counter", (), "what budgets were charged because a process was killed and its use is not known"
+    ),
+    METRIC_STORE_UP: MetricInfo(
+        "gauge", (), "1 if keys were read and the ledger was written at the last try, else 0", "min", "accounts"
+    ),
+    METRIC_LEDGER_ROWS: MetricInfo("counter", (), "rows that were written to the ledger"),
+    METRIC_LEDGER_UNPRICED: MetricInfo(
+        "counter", (), "requests whose price was unknown: their cost is not in any sum"
+    ),
+    METRIC_LEDGER_WAITING: MetricInfo(
+        "gauge", (), "rows of the ledger that are not known to be written; it grows while the file cannot be written"
+    ),
+    METRIC_LEDGER_LAG: MetricInfo("gauge", (), "for how long the row waits that has waited longest", "max"),
+    METRIC_LEDGER_LOST: MetricInfo(
+        "counter",
+        (),
+        "rows of the ledger that were lost: too many waited, or the gateway stopped while they could not be written",
+    ),
+    METRIC_LEDGER_ERRORS: MetricInfo("counter", (), "attempts to write to the ledger that failed"),
+    METRIC_JOURNAL_SLOTS: MetricInfo(
+        "gauge", (), "requests that have a note in the journal, which becomes their row if the process is killed"
+    ),
+    METRIC_STORE_FAILURES: MetricInfo(
+        "counter", (), "responses that could not be stored for clients that refer to them by id"
+    ),
+    METRIC_LOG_LINES_DROPPED: MetricInfo(
+        "counter", ("output",), "log lines that the console, or the files, did not take in time"
+    ),
+    METRIC_SPANS_DROPPED: MetricInfo("counter", (), "spans of traces that no collector took"),
+    METRIC_LOOP_LAG: MetricInfo("gauge", (), "how late the event loop was, the most in the last 15 seconds", "max"),
+    METRIC_BUILD: MetricInfo("gauge", ("version", "python"), "1, with the versions of the gateway and of Python"),
+    METRIC_WORKERS: MetricInfo("gauge", (), "workers that accept requests", only="workers"),
+    METRIC_WORKER_RESTARTS: MetricInfo("counter", (), "workers that exited unexpectedly", only="workers"),
+    METRIC_DROPPED_LABEL_SETS: MetricInfo(
+        "gauge", (), "label sets that did not fit into the memory that workers share; their sum has the label (other)",
+        only="workers",
+    ),
+    METRIC_CONFIG_GENERATION: MetricInfo(
+        "gauge", ("worker",), "number of configurations used since the start, the current one included", only="workers"
+    ),
+}  # fmt: skip
 
 #: Metric -> its labels, in order.
-LABELS: Final[dict[str, tuple[str, ...]]] = {
-    METRIC_REQUESTS: ("route", "outcome"),
-    METRIC_ATTEMPTS: ("deployment", "result"),
-    METRIC_ERRORS: ("status", "code"),
-    METRIC_IN_FLIGHT: (),
-    METRIC_TOKENS: ("route", "type"),
-    METRIC_DURATION: ("route",),
-    METRIC_TIME_TO_FIRST_TOKEN: ("route",),
-    METRIC_DEPLOYMENT_CIRCUIT_OPEN: ("deployment",),
-    METRIC_DEPLOYMENT_IN_FLIGHT: ("deployment",),
-    METRIC_QUEUED: (),
-    METRIC_SHED: ("reason",),
-    METRIC_QUEUE_WAIT: ("result",),
-    METRIC_STORE_FAILURES: (),
-    METRIC_LOG_LINES_DROPPED: ("output",),
-    METRIC_SPANS_DROPPED: (),
-    METRIC_LEDGER_UNPRICED: (),
-    METRIC_LEDGER_WAITING: (),
-    METRIC_LEDGER_LOST: (),
-    METRIC_BUDGET_UNDERRUN: (),
-}
+LABELS: Final[dict[str, tuple[str, ...]]] = {name: info.labels for name, info in METRICS.items()}
 
 # Values of the label ``outcome``
 OUTCOME_OK: Final = "ok"
@@ -148,3 +282,7 @@ OUTCOME_CLIENT_DISCONNECTED: Final = "client_gone"
 # Values of the label ``output``
 OUTPUT_CONSOLE: Final = "console"
 OUTPUT_FILES: Final = "files"
+
+# Values of the label ``team`` beside names of teams
+NO_TEAM: Final = "none"
+OTHER_TEAMS: Final = "_other"

@@ -176,11 +176,24 @@ class MetricsObserver:
             metrics.failed += 1
         if record.time_to_first_token is not None:
             metrics.time_to_first_token.observe(route, record.time_to_first_token)
+        if record.is_sampled and record.trace_id is not None:
+            metrics.duration.remember(route, record.duration, record.trace_id)
         usage = record.usage
         if usage is not None:
-            self._count_tokens(route, usage)
+            self._count_tokens(route, usage, record.caller.team)
+        if record.outcome == names.OUTCOME_OK:
+            self._observe_times(route, record, usage)
 
-    def _count_tokens(self, route: str, usage: Usage) -> None:
+    def _observe_times(self, route: str, record: ExchangeRecord, usage: Usage | None) -> None:
+        metrics, first, overhead = self._metrics, record.time_to_first_token, record.overhead
+        if overhead is not None:
+            metrics.overhead.observe(route, overhead)
+        output = usage.output_tokens if usage is not None else None
+        if record.stream and first is not None and output is not None and output > 1:
+            metrics.time_per_output_token.observe(route, (record.duration - first) / (output - 1))
+
+    def _count_tokens(self, route: str, usage: Usage, team: str) -> None:
+        teams = self._metrics.teams
         for type, count in (
             ("input", usage.input_tokens),
             ("cache_read", usage.cache_read_input_tokens),
@@ -189,6 +202,8 @@ class MetricsObserver:
         ):
             if count and count > 0:  # a counter only rises, and an upstream's counts are not trusted
                 self._metrics.tokens.add_many(count, route, type)
+                if teams is not None:
+                    self._metrics.team_tokens.add_many(count, teams.of_path(team), type)
 
 
 _NO_USAGE = Usage()

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from modelmux.catalog import ModelCard
 from modelmux.claude.notices import Notice
@@ -108,6 +108,20 @@ class AttemptRecord(Struct):
         return self.was_sent and not isinstance(self.error, UpstreamRefused | UpstreamUnreachable)
 
 
+class Admission(Struct):
+    """The way of a request to its first attempt. Times are monotonic seconds.
+
+    :param limits: what it has taken of the limits of its key, for whoever corrects it; None if there are none.
+    :param waited: seconds that are not the gateway's: for its body, for admission, for files.
+    :param asked_at: when it asked the gates. :param admitted_at: when they let it in. None if it did not get that far.
+    """
+
+    limits: Any = None
+    waited: float = 0.0
+    asked_at: float | None = None
+    admitted_at: float | None = None
+
+
 class ExchangeRecord(Struct, frozen=True):
     """One request from its arrival to its end.
 
@@ -121,8 +135,8 @@ class ExchangeRecord(Struct, frozen=True):
     :param is_estimate: the response is an estimate of the gateway's own.
     :param caller: who sent it.
     :param end_user, metadata: as the body names them.
-    :param admitted: what it has taken of the limits of its key, for whoever corrects it.
     :param trace_id: of its trace, 32 hexadecimal digits; None if the client began none, and nothing is traced here.
+    :param is_sampled: that trace is kept, by the gateway or by its client.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -148,8 +162,18 @@ class ExchangeRecord(Struct, frozen=True):
     caller: Caller = Caller()
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
-    admitted: object | None = None
     trace_id: str | None = None
+    is_sampled: bool = False
+    admission: Admission = field(default_factory=Admission)
+
+    @property
+    def overhead(self) -> float | None:
+        """Seconds that the gateway itself took, before the first attempt and after the last; None if there was none, or
+        the request was not admitted by the gates."""
+        attempts, admission = self.attempts, self.admission
+        if not attempts or admission.admitted_at is None or (ended := attempts[-1].ended_at) is None:
+            return None
+        return max(0.0, self.duration - admission.waited - (ended - attempts[0].started_at))
 
     @property
     def usage(self) -> Usage | None:

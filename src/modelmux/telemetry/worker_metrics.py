@@ -1,8 +1,8 @@
 """Numbers of several worker processes as those of one gateway: what each reports, and how reports are added up.
 
 Counters and histograms are added, and those of a worker that ended are kept, so that no sum ever falls. Gauges are
-added over the workers that run. What belongs to a process (``process_*``, the configuration's generation) keeps its own
-line, with the worker as a label.
+added over the workers that run, or the largest or smallest of them counts. What belongs to a process (``process_*``,
+the configuration's generation) keeps its own line, with the worker as a label.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from modelmux.telemetry.counters import Observations
 OTHER: Final = "(other)"
 #: Bytes kept free for each metric when label sets are dropped: its name, the headers, and the numbers under ``OTHER``.
 _METRIC_RESERVE: Final = 512
+#: The same for a metric without labels.
+_NAME_RESERVE: Final = 64
 #: Bytes of the longest number in MessagePack.
 _NUMBER_BYTES: Final = 9
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -134,11 +136,11 @@ def add_finished(finished: FinishedWorkers, number: int, report: WorkerReport) -
 
 
 def merge(reports: Iterable[MetricValues]) -> MetricValues:
-    """Metrics, added up."""
+    """Metrics, added up; of some gauges the largest or the smallest of all, see ``names.METRICS``."""
     total = MetricValues({}, {}, {})
     for values in reports:
         _add_numbers(total.counters, values.counters)
-        _add_numbers(total.gauges, values.gauges)
+        _add_gauges(total.gauges, values.gauges)
         for name, by_label in values.histograms.items():
             histogram = total.histograms.setdefault(name, {})
             for label, observations in by_label.items():
@@ -180,6 +182,20 @@ def _add_numbers(
             metric[labels] = metric.get(labels, 0) + number
 
 
+def _add_gauges(
+    total: dict[str, dict[tuple[str, ...], float]], values: Mapping[str, Mapping[tuple[str, ...], float]]
+) -> None:
+    for name, by_labels in values.items():
+        kind = names.METRICS[name].merge if name in names.METRICS else "sum"
+        if kind == "sum":
+            _add_numbers(total, {name: by_labels})
+            continue
+        choose = max if kind == "max" else min
+        metric = total.setdefault(name, {})
+        for labels, number in by_labels.items():
+            metric[labels] = choose(metric.get(labels, number), number)
+
+
 def _add_observations(total: Observations | None, observations: Observations) -> Observations:
     counts, (sum_of_values,) = observations
     if total is None:
@@ -198,18 +214,18 @@ def encode_report(report: WorkerReport | FinishedWorkers, limit: int) -> bytes:
 
 
 def _bounded(report: WorkerReport | FinishedWorkers, limit: int) -> WorkerReport | FinishedWorkers:
-    metrics = report.metrics
-    groups: tuple[dict[str, dict[Any, Any]], ...] = (metrics.counters, metrics.histograms, metrics.gauges)
+    metrics, dropped = report.metrics, report.dropped
+    bounded: tuple[dict[str, dict[Any, Any]], ...] = ({}, {}, {})
+    groups: tuple[Mapping[str, Mapping[Any, Any]], ...] = (metrics.counters, metrics.histograms, metrics.gauges)
+    by_name = [(name, values, index) for index, group in enumerate(groups) for name, values in group.items()]
+    # Those with a label set for each team come last, so that no other one loses its own to them.
+    by_name.sort(key=lambda one: "team" in names.LABELS.get(one[0], ()))
     budget = limit - len(_ENCODER.encode(msgspec.structs.replace(report, metrics=MetricValues())))
-    budget -= _METRIC_RESERVE * sum(map(len, groups))
-    dropped = report.dropped
-    bounded: list[dict[str, dict[Any, Any]]] = []
-    for group in groups:
-        bounded.append({})
-        for name, values in group.items():
-            bounded[-1][name], used, count = _fitting(values, budget)
-            budget -= used
-            dropped += count
+    budget -= sum(_METRIC_RESERVE if set(values) - {()} else _NAME_RESERVE for _, values, _ in by_name)
+    for name, values, index in by_name:
+        bounded[index][name], used, count = _fitting(values, budget)
+        budget -= used
+        dropped += count
     return msgspec.structs.replace(report, dropped=dropped, metrics=MetricValues(*bounded))
 
 
@@ -246,17 +262,13 @@ def _sum(total: Any, value: Any) -> Any:
 
 def worker_families(shown: GatewayTotals) -> Iterator[Metric]:
     """What a gateway of several workers shows in addition to the metrics of every gateway."""
-    yield GaugeMetricFamily(names.METRIC_WORKERS, "Worker processes that accept requests.", value=shown.ready)
-    yield CounterMetricFamily(
-        names.METRIC_WORKER_RESTARTS, "Workers that ended and were replaced.", value=shown.restarts
-    )
-    yield GaugeMetricFamily(
-        names.METRIC_DROPPED_LABEL_SETS, f"Label sets too many to share; their sum has the label value {OTHER}.",
-        value=shown.dropped,
-    )  # fmt: skip
-    generation = GaugeMetricFamily(
-        names.METRIC_CONFIG_GENERATION, "Number of the configuration that is served, counted from 1.", labels=["worker"]
-    )
+    about = {name: info.meaning for name, info in names.METRICS.items()}
+    workers, restarts = names.METRIC_WORKERS, names.METRIC_WORKER_RESTARTS
+    yield GaugeMetricFamily(workers, about[workers], value=shown.ready)
+    yield CounterMetricFamily(restarts, about[restarts], value=shown.restarts)
+    dropped, generations = names.METRIC_DROPPED_LABEL_SETS, names.METRIC_CONFIG_GENERATION
+    yield GaugeMetricFamily(dropped, about[dropped], value=shown.dropped)
+    generation = GaugeMetricFamily(generations, about[generations], labels=["worker"])
     for worker, number in shown.generations.items():
         generation.add_metric([worker], number)
     yield generation

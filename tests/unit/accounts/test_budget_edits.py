@@ -41,6 +41,8 @@ from support.directories import NOW, adjustment, applied, budget, directory_of, 
         ({"window": WindowRule(every="lifetime", hour=3)}, "window.hour: it means nothing for 'lifetime'"),
         ({"window": WindowRule(every="day", hour=24)}, "window.hour: 24 is not an hour of a day; expected 0 to 23"),
         ({"window": WindowRule(every="day", starts="sunday")}, "window.starts: it means nothing for 'day'"),
+        ({"unit": "tokens", "metric": True}, "metric: metrics show a budget in USD that has one window"),
+        ({"each": "key", "metric": True}, "metric: metrics show a budget in USD that has one window"),
         ({"unit": "requests", "on_short": "clamp"}, "on_short: fewer tokens do not help a budget of requests"),
     ],
 )

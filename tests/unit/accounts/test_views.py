@@ -57,7 +57,7 @@ def test_a_budget_and_its_window() -> None:
     assert plain(budget_view(record)) == {
         "id": "bud_a", "name": "Data", "status": "active", "applies_to": {"team": "team_a"}, "limit": "1.5",
         "unit": "usd", "window": "month", "mode": "hard", "alerts": [0.5, 1.0], "on_short": "refuse",
-        "reserve": "worst", "managed": False,
+        "reserve": "worst", "metric": False, "managed": False,
     }  # fmt: skip
     state = WindowState(subject="", window=Window(NOW, None), limit=10, spent=3, held=1)
     assert plain(window_view(record, state)) == {

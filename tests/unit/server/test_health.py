@@ -113,3 +113,17 @@ async def test_with_several_workers_each_answers_for_all() -> None:
     assert (await pages.get("/readyz")).json()["workers"] == {"ready": 1, "total": 2}
     assert (await pages.get("/metrics")).status == 200
     assert requests == [False, False, True]
+
+
+async def test_metrics_are_in_the_format_that_the_scraper_asks_for() -> None:
+    pages = Pages()
+    pages.metrics.requests.add("m", "ok")
+    for accept, kind, end in (
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text", b"# EOF\n"),
+        ("*/*", "text/plain; version=0.0.4", b"\n"),
+    ):
+        response = await request(pages.app, "GET", "/metrics", headers={"accept": accept})
+        assert response.headers["content-type"].startswith(kind)
+        assert response.body.endswith(end)
+        assert b'modelmux_requests_total{outcome="ok",route="m"} 1.0' in response.body
+        assert (b"# EOF" in response.body) == (end == b"# EOF\n")

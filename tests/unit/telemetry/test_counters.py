@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from modelmux.telemetry.counters import Counter, Histogram
@@ -46,3 +47,16 @@ def test_nothing_counted_is_nothing_shown() -> None:
     registry.register(Histogram("b_seconds", "B.", "x", BOUNDS))
     assert shown(registry) == {}
     assert b"# TYPE a_total counter" in generate_latest(registry)
+
+
+def test_the_latest_trace_of_a_bucket_is_its_exemplar_in_open_metrics_only() -> None:
+    registry, histogram = CollectorRegistry(), Histogram("b_seconds", "B.", "x", BOUNDS)
+    registry.register(histogram)
+    for value, trace in ((0.1, "a" * 32), (0.2, "b" * 32), (1e9, "c" * 32)):
+        histogram.observe("1", value)
+        histogram.remember("1", value, trace)
+    histogram.observe("1", 0.3)  # nobody keeps its trace
+    text = openmetrics.generate_latest(registry).decode()  # type: ignore[no-untyped-call]
+    shown = [line.partition(" # ")[2] for line in text.splitlines() if line.startswith("b_seconds_bucket")]
+    assert shown == ["", f'{{trace_id="{"b" * 32}"}} 0.2', "", "", f'{{trace_id="{"c" * 32}"}} 1e+09']
+    assert "trace_id" not in generate_latest(registry).decode()

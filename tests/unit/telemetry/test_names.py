@@ -9,10 +9,12 @@ import re
 from pathlib import Path
 
 import modelmux
+from modelmux.errors import BudgetSpent
 from modelmux.telemetry import names
 from modelmux.telemetry.client_tags import TAGS
+from modelmux.telemetry.ledger_counts import BudgetNumbers, LedgerCounts
 from modelmux.telemetry.log import error_location, make_log
-from modelmux.telemetry.metrics import LedgerCounts, Metrics
+from modelmux.telemetry.metrics import Metrics
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -46,22 +48,41 @@ def test_the_names_are_these() -> None:
         "METRIC_TOKENS": "modelmux_tokens_total",
         "METRIC_DURATION": "modelmux_request_duration_seconds",
         "METRIC_TIME_TO_FIRST_TOKEN": "modelmux_time_to_first_token_seconds",
+        "METRIC_TIME_PER_OUTPUT_TOKEN": "modelmux_time_per_output_token_seconds",
+        "METRIC_OVERHEAD": "modelmux_overhead_seconds",
         "METRIC_DEPLOYMENT_CIRCUIT_OPEN": "modelmux_deployment_circuit_open",
         "METRIC_DEPLOYMENT_IN_FLIGHT": "modelmux_deployment_in_flight",
         "METRIC_QUEUED": "modelmux_requests_queued",
         "METRIC_SHED": "modelmux_requests_shed_total",
         "METRIC_QUEUE_WAIT": "modelmux_queue_wait_seconds",
+        "METRIC_REFUSALS": "modelmux_refusals_total",
+        "METRIC_COST": "modelmux_cost_usd_total",
+        "METRIC_TEAM_TOKENS": "modelmux_tokens_by_team_total",
+        "METRIC_PRICE_MISSING": "modelmux_price_missing_total",
+        "METRIC_PRICE_AGE": "modelmux_price_age_days",
+        "METRIC_BUDGET_LIMIT": "modelmux_budget_limit_usd",
+        "METRIC_BUDGET_SPENT": "modelmux_budget_spent_usd",
+        "METRIC_BUDGET_HELD": "modelmux_budget_held_usd",
+        "METRIC_BUDGET_RESETS": "modelmux_budget_resets_at_seconds",
+        "METRIC_BUDGET_UNDERRUN": "modelmux_budget_underrun_usd_total",
+        "METRIC_IN_DOUBT": "modelmux_in_doubt_usd_total",
+        "METRIC_STORE_UP": "modelmux_store_up",
+        "METRIC_LEDGER_ROWS": "modelmux_ledger_rows_total",
+        "METRIC_LEDGER_UNPRICED": "modelmux_ledger_unpriced_requests_total",
+        "METRIC_LEDGER_WAITING": "modelmux_ledger_rows_waiting",
+        "METRIC_LEDGER_LAG": "modelmux_ledger_lag_seconds",
+        "METRIC_LEDGER_LOST": "modelmux_ledger_rows_lost_total",
+        "METRIC_LEDGER_ERRORS": "modelmux_ledger_errors_total",
+        "METRIC_JOURNAL_SLOTS": "modelmux_journal_slots_used",
+        "METRIC_STORE_FAILURES": "modelmux_response_store_failures_total",
+        "METRIC_LOG_LINES_DROPPED": "modelmux_log_lines_dropped_total",
+        "METRIC_SPANS_DROPPED": "modelmux_telemetry_dropped_total",
+        "METRIC_LOOP_LAG": "modelmux_loop_lag_seconds",
+        "METRIC_BUILD": "modelmux_build_info",
         "METRIC_WORKERS": "modelmux_workers",
         "METRIC_WORKER_RESTARTS": "modelmux_worker_restarts_total",
         "METRIC_DROPPED_LABEL_SETS": "modelmux_dropped_label_sets",
         "METRIC_CONFIG_GENERATION": "modelmux_config_generation",
-        "METRIC_STORE_FAILURES": "modelmux_response_store_failures_total",
-        "METRIC_LOG_LINES_DROPPED": "modelmux_log_lines_dropped_total",
-        "METRIC_SPANS_DROPPED": "modelmux_telemetry_dropped_total",
-        "METRIC_LEDGER_UNPRICED": "modelmux_ledger_unpriced_requests_total",
-        "METRIC_LEDGER_WAITING": "modelmux_ledger_rows_waiting",
-        "METRIC_LEDGER_LOST": "modelmux_ledger_rows_lost_total",
-        "METRIC_BUDGET_UNDERRUN": "modelmux_budget_underrun_usd_total",
         "OUTCOME_OK": "ok",
         "OUTCOME_CLIENT_ERROR": "client_error",
         "OUTCOME_UPSTREAM_ERROR": "upstream_error",
@@ -70,6 +91,8 @@ def test_the_names_are_these() -> None:
         "OUTCOME_CLIENT_DISCONNECTED": "client_gone",
         "OUTPUT_CONSOLE": "console",
         "OUTPUT_FILES": "files",
+        "NO_TEAM": "none",
+        "OTHER_TEAMS": "_other",
     }
     assert list(names.FIELDS) == [
         "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "requested_model", "model",
@@ -81,26 +104,49 @@ def test_the_names_are_these() -> None:
         "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",
         "retry_in_s", "token_left_s", "lifetime_s", "budget", "percent", "lost", "dropped",
     ]  # fmt: skip
-    assert names.LABELS == {
-        "modelmux_requests_total": ("route", "outcome"),
-        "modelmux_upstream_attempts_total": ("deployment", "result"),
-        "modelmux_error_responses_total": ("status", "code"),
-        "modelmux_requests_in_flight": (),
-        "modelmux_tokens_total": ("route", "type"),
-        "modelmux_request_duration_seconds": ("route",),
-        "modelmux_time_to_first_token_seconds": ("route",),
-        "modelmux_deployment_circuit_open": ("deployment",),
-        "modelmux_deployment_in_flight": ("deployment",),
-        "modelmux_requests_queued": (),
-        "modelmux_requests_shed_total": ("reason",),
-        "modelmux_queue_wait_seconds": ("result",),
-        "modelmux_response_store_failures_total": (),
-        "modelmux_log_lines_dropped_total": ("output",),
-        "modelmux_telemetry_dropped_total": (),
-        "modelmux_ledger_unpriced_requests_total": (),
-        "modelmux_ledger_rows_waiting": (),
-        "modelmux_ledger_rows_lost_total": (),
-        "modelmux_budget_underrun_usd_total": (),
+    assert {name: (info.kind, info.labels, info.merge, info.only) for name, info in names.METRICS.items()} == {
+        "modelmux_requests_total": ("counter", ("route", "outcome"), "sum", None),
+        "modelmux_request_duration_seconds": ("histogram", ("route",), "sum", None),
+        "modelmux_time_to_first_token_seconds": ("histogram", ("route",), "sum", None),
+        "modelmux_time_per_output_token_seconds": ("histogram", ("route",), "sum", None),
+        "modelmux_overhead_seconds": ("histogram", ("route",), "sum", None),
+        "modelmux_tokens_total": ("counter", ("route", "type"), "sum", None),
+        "modelmux_requests_in_flight": ("gauge", (), "sum", None),
+        "modelmux_upstream_attempts_total": ("counter", ("deployment", "result"), "sum", None),
+        "modelmux_deployment_circuit_open": ("gauge", ("deployment",), "sum", None),
+        "modelmux_deployment_in_flight": ("gauge", ("deployment",), "sum", None),
+        "modelmux_error_responses_total": ("counter", ("status", "code"), "sum", None),
+        "modelmux_requests_queued": ("gauge", (), "sum", None),
+        "modelmux_requests_shed_total": ("counter", ("reason",), "sum", None),
+        "modelmux_queue_wait_seconds": ("histogram", ("result",), "sum", None),
+        "modelmux_refusals_total": ("counter", ("reason", "team"), "sum", None),
+        "modelmux_cost_usd_total": ("counter", ("route", "model", "team"), "sum", "accounts"),
+        "modelmux_tokens_by_team_total": ("counter", ("team", "type"), "sum", "accounts"),
+        "modelmux_price_missing_total": ("counter", ("model",), "sum", "accounts"),
+        "modelmux_price_age_days": ("gauge", (), "max", None),
+        "modelmux_budget_limit_usd": ("gauge", ("budget",), "sum", "accounts"),
+        "modelmux_budget_spent_usd": ("gauge", ("budget",), "sum", "accounts"),
+        "modelmux_budget_held_usd": ("gauge", ("budget",), "sum", "accounts"),
+        "modelmux_budget_resets_at_seconds": ("gauge", ("budget",), "sum", "accounts"),
+        "modelmux_budget_underrun_usd_total": ("counter", (), "sum", None),
+        "modelmux_in_doubt_usd_total": ("counter", (), "sum", None),
+        "modelmux_store_up": ("gauge", (), "min", "accounts"),
+        "modelmux_ledger_rows_total": ("counter", (), "sum", None),
+        "modelmux_ledger_unpriced_requests_total": ("counter", (), "sum", None),
+        "modelmux_ledger_rows_waiting": ("gauge", (), "sum", None),
+        "modelmux_ledger_lag_seconds": ("gauge", (), "max", None),
+        "modelmux_ledger_rows_lost_total": ("counter", (), "sum", None),
+        "modelmux_ledger_errors_total": ("counter", (), "sum", None),
+        "modelmux_journal_slots_used": ("gauge", (), "sum", None),
+        "modelmux_response_store_failures_total": ("counter", (), "sum", None),
+        "modelmux_log_lines_dropped_total": ("counter", ("output",), "sum", None),
+        "modelmux_telemetry_dropped_total": ("counter", (), "sum", None),
+        "modelmux_loop_lag_seconds": ("gauge", (), "max", None),
+        "modelmux_build_info": ("gauge", ("version", "python"), "sum", None),
+        "modelmux_workers": ("gauge", (), "sum", "workers"),
+        "modelmux_worker_restarts_total": ("counter", (), "sum", "workers"),
+        "modelmux_dropped_label_sets": ("gauge", (), "sum", "workers"),
+        "modelmux_config_generation": ("gauge", ("worker",), "sum", "workers"),
     }
 
 
@@ -134,36 +180,38 @@ def test_the_operations_page_lists_events_and_fields() -> None:
         assert re.search(rf"^\| `{event}` \|", page, re.MULTILINE), event
 
 
-def test_the_operations_page_lists_every_metric_with_its_labels() -> None:
-    page = (DOCS / "operations.md").read_text("utf-8")
-    for metric in (value for name, value in vars(names).items() if name.startswith("METRIC_")):
-        labels = ", ".join(f"`{label}`" for label in names.LABELS.get(metric, ()))
-        cell = f" {labels} " if labels else "[^|]*"
-        assert re.search(rf"^\| `{metric}` \|{cell}\|", page, re.MULTILINE), metric
-
-
 def test_the_metrics_have_the_labels_of_the_table() -> None:
     metrics = Metrics()
 
     class Queue:
         queued = 0
 
+    budget = BudgetNumbers("b", 1.0, 0.5, 0.1, 1e9)
+    metrics.read_ledger = lambda: LedgerCounts(is_up=True, budgets=(budget,))
+    metrics.read_price_age = lambda: 3
     metrics.register_gauges(lambda: [("m@eu", True, 1, 2)], Queue())
     metrics.requests.add("m", "ok")
     metrics.attempts.add("m@eu", "ok")
-    metrics.errors.add("400", "invalid_value")
+    metrics.count_error(BudgetSpent("spent"))
     metrics.tokens.add_many(7, "m", "input")
+    metrics.team_tokens.add_many(7, "data", "input")
+    metrics.cost.add_many(0.5, "m", "claude", "data")
+    metrics.price_missing.add("claude")
     metrics.store_failures.add()
     metrics.count_wait(0.1, "rejected", "queue_timeout")
-    metrics.duration.observe("m", 1.0)
-    metrics.time_to_first_token.observe("m", 1.0)
-    shown = {}
+    for histogram in (metrics.duration, metrics.time_to_first_token, metrics.time_per_output_token, metrics.overhead):
+        histogram.observe("m", 1.0)
+    shown, kinds = {}, {}
     for family in metrics.registry.collect():
         name = f"{family.name}_total" if family.type == "counter" else family.name
         shown[name] = {tuple(label for label in sample.labels if label != "le") for sample in family.samples}
+        kinds[name] = family.type
+        assert name.startswith("process_") or family.documentation == names.METRICS[name].meaning
+    here = {name: info for name, info in names.METRICS.items() if info.only != "workers"}
     assert {name: labels for name, labels in shown.items() if not name.startswith("process_")} == {
-        name: {labels} for name, labels in names.LABELS.items()
+        name: {info.labels} for name, info in here.items()
     }
+    assert {name: kind for name, kind in kinds.items() if name in here} == {n: info.kind for n, info in here.items()}
 
 
 def test_failures_of_the_store_have_a_sample_before_the_first_one() -> None:
@@ -178,10 +226,12 @@ def test_failures_of_the_store_have_a_sample_before_the_first_one() -> None:
 def test_the_ledger_has_samples_before_the_first_row_and_is_read_at_a_scrape() -> None:
     metrics = Metrics()
     samples = ("modelmux_ledger_unpriced_requests_total", "modelmux_ledger_rows_waiting",
-               "modelmux_ledger_rows_lost_total", "modelmux_budget_underrun_usd_total")  # fmt: skip
+               "modelmux_ledger_rows_lost_total", "modelmux_budget_underrun_usd_total", "modelmux_ledger_rows_total",
+               "modelmux_ledger_errors_total", "modelmux_in_doubt_usd_total", "modelmux_ledger_lag_seconds",
+               "modelmux_journal_slots_used")  # fmt: skip
     for sample in samples:
         assert f"{sample} 0.0" in metrics.expose().decode()
-    metrics.read_ledger = lambda: LedgerCounts(unpriced=1, waiting=2, lost=3, underrun=4)
+    metrics.read_ledger = lambda: LedgerCounts(1, 2, 3, 4, 5, 6, 7, 8, 9)
     for number, sample in enumerate(samples, 1):
         assert f"{sample} {number}.0" in metrics.expose().decode()
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from modelmux.telemetry import names
+from modelmux.telemetry.ledger_counts import LedgerCounts
 from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import (
     OTHER,
@@ -146,6 +147,32 @@ def test_what_health_needs_is_read_without_the_metrics() -> None:
     assert (short.supervisor, short.folded, short.restarts, short.counts) == (5, [1, 2], 3, {"total": 4})
 
 
+def test_gauges_that_are_no_sums_show_the_worst_worker() -> None:
+    reports = []
+    for lag, is_up in ((3.0, True), (7.0, False)):
+        metrics = Metrics()
+        metrics.read_ledger = lambda lag=lag, is_up=is_up: LedgerCounts(lag=lag, is_up=is_up, notes=2)  # type: ignore[misc]
+        metrics.read_loop_lag = lambda lag=lag: lag / 10  # type: ignore[misc]
+        reports.append(received(metrics))
+    text = exposition(totals(finished(2), dict(enumerate(reports, 1))))
+    shown = [value(text, f"modelmux_{name}") for name in ("ledger_lag_seconds", "store_up", "loop_lag_seconds")]
+    assert shown == [7.0, 0.0, 0.7]
+    assert value(text, "modelmux_journal_slots_used") == 4.0
+
+
+def test_label_sets_of_teams_are_folded_before_any_other() -> None:
+    metrics = Metrics()
+    for number in range(400):
+        metrics.cost.add_many(0.5, "route", "model", f"team {number}")
+    for number in range(20):
+        metrics.duration.observe(f"route-{number}", 1.0)
+    shown = received(metrics, limit=10_000).metrics
+    assert set(shown.histograms[names.METRIC_DURATION]) == {f"route-{number}" for number in range(20)}
+    costs = shown.counters[names.METRIC_COST]
+    assert costs[OTHER, OTHER, OTHER] > 0
+    assert sum(costs.values()) == 200
+
+
 # --- more than fits -----------------------------------------------------------------------------------------------
 
 
@@ -173,7 +200,8 @@ def test_label_sets_that_do_not_fit_are_dropped_and_counted_and_no_sum_changes(c
     assert sum(total for _, (total,) in durations.values()) == pytest.approx(sum(range(count)) / 100)
     every = [*report.metrics.counters.values(), *report.metrics.histograms.values(), *report.metrics.gauges.values()]
     left = sum(OTHER not in labels and labels != OTHER for values in every for labels in values)
-    always = 9  # requests in flight, failures of the store, log lines of two outputs, spans, four numbers of the ledger
+    # Requests in flight, failures of the store, log lines of two outputs, spans, nine numbers of the ledger, loop lag.
+    always = 15
     assert report.dropped == 3 * count + always - left
     text = exposition(totals(finished(1), {1: report}))
     assert value(text, "modelmux_dropped_label_sets") == report.dropped

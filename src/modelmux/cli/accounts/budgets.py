@@ -55,6 +55,7 @@ budget.add_command(override)
 
 def _fields(command: F) -> F:
     for option in (
+        click.option("--metric/--no-metric", "metric", default=None, help="Whether /metrics shows it."),
         click.option("--reserve", type=click.Choice(get_args(Reserve)), help="What a request holds while it runs: its worst case (the default), or what it is expected to cost."),  # noqa: E501
         click.option("--on-short", type=click.Choice(get_args(OnShort)), help="A request that does not fit: refuse it (the default), wait, or clamp its max_tokens."),  # noqa: E501
         click.option("--alerts", metavar="LIST", help="Percentages of the limit at which you are told: 50,80,100."),
@@ -186,7 +187,7 @@ def _known(directory: Directory, name: str) -> Budget | None:
 def _changed(directory: Directory, record: Budget, options: dict[str, Any]) -> Budget:
     """A budget with what the options say. :raises FieldError: :raises click.BadParameter:"""
     changes: dict[str, Any] = {
-        field: options[field] for field in ("unit", "on_short", "reserve") if options[field] is not None
+        field: options[field] for field in ("unit", "on_short", "reserve", "metric") if options[field] is not None
     }
     if options["limit"] is not None:
         changes["limit"] = parse_amount("limit", options["limit"], changes.get("unit", record.unit))

@@ -31,6 +31,7 @@ def budget_fields(
         ("if short", None if budget.mode == "soft" else wait),
         ("reserve", None if budget.mode == "soft" else budget.reserve),
         ("alerts", ", ".join(f"{alert} %" for alert in budget.alerts)),
+        ("metric", "shown in /metrics" if budget.metric else None),
         ("managed", "by the configuration" if budget.managed else None),
         *(("now", _whose(directory, budget, one) + state_text(default, directory, budget, one)) for one in states),
         *((one.kind.replace("_", "-"), _adjustment_text(directory, budget, one, zone)) for one in adjustments),

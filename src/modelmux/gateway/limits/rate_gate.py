@@ -213,6 +213,7 @@ class RateGate:
         error = CallerRateLimited(
             message_of(gauge.applied, gauge.rate, limit, used, needed),
             retry_after=seconds,
+            rate=gauge.rate,
             hint=hint_of(gauge.rate, seconds, self._contact(inbound.caller)),
         )
         error.limits = self._states(taken, tick, clock)

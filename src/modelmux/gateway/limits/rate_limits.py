@@ -71,7 +71,7 @@ class UsageObserver:
         pass
 
     def settled(self, record: ExchangeRecord) -> None:
-        admitted = record.admitted
+        admitted = record.admission.limits
         if not isinstance(admitted, Admitted) or not admitted.counts_tokens:
             return
         actual = used_by(record.attempts, admitted.expected)

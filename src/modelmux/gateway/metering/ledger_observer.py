@@ -22,7 +22,7 @@ class LedgerObserver:
     """An ``ExchangeObserver``. On the request's path a row is only put in line; it is made and written elsewhere.
 
     :param ids: makes the ids of rows whose requests have no note.
-    :param on_row: called with each row that was made, in the thread of the writer.
+    :param on_row: called with each row that was made, in the event loop.
     :param settle: ends what a request holds of budgets; called in the event loop.
     """
 
@@ -65,10 +65,9 @@ class LedgerObserver:
             note.end()
             id, at = note.id, note.at
         held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
-        settle = None if held is None else functools.partial(self._settle, held)
-        self._writer.add(lambda: self._row(record, id, at), settle)
+        self._writer.add(lambda: entry_of(record, id, at, self._rules), functools.partial(self._made, held))
 
-    def _row(self, record: ExchangeRecord, id: bytes, at: int) -> Entry:
-        entry = entry_of(record, id, at, self._rules)
-        self._on_row(entry)
-        return entry
+    def _made(self, held: Held | None, entry: Entry | None) -> Entry | None:
+        if entry is not None:
+            self._on_row(entry)
+        return entry if held is None else self._settle(held, entry)

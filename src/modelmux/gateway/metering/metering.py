@@ -16,6 +16,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import LeaseBook
 from modelmux.accounts.own_prices import CurrentPrices
+from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usual_output import UsualOutput
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.catalog.prices import NANO
@@ -24,6 +25,7 @@ from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
 from modelmux.gateway.limits.rate_gate import RateGate
 from modelmux.gateway.metering.budget_guard import BudgetGuard
+from modelmux.gateway.metering.budget_metrics import BudgetMetrics
 from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.ledger_observer import LedgerObserver
 from modelmux.gateway.metering.notifier import Notifier
@@ -42,8 +44,9 @@ from modelmux.store.ledger.lease_exchange import LeaseExchange
 from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
 from modelmux.store.ledger.writer import LedgerWriter
 from modelmux.telemetry import names
+from modelmux.telemetry.ledger_counts import LedgerCounts
 from modelmux.telemetry.log import Log
-from modelmux.telemetry.metrics import LedgerCounts
+from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.upstream.base import Upstream
 
@@ -51,6 +54,9 @@ _REMEDY: Final = (
     "Make its directory writable for this user, or set accounts.store to another path. Without a ledger, "
     "nothing is served while accounts.enabled is true."
 )
+_MICRO: Final = 1_000_000
+#: The route and the model of a request that has none.
+_UNKNOWN: Final = "unknown"
 #: Hexadecimal digits of an end user's hash.
 _DIGITS: Final = 32
 
@@ -69,7 +75,10 @@ class Metering:
     :raises ConfigError: the ledger, or a value of ``[accounts]``, cannot be used.
     """
 
-    def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, log: Log) -> None:
+    def __init__(
+        self, config: Config, environment: Mapping[str, str], runtime: Runtime, log: Log, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._runtime = runtime
         self._log = log
         self._ids = Uuid7s(os.urandom)
@@ -82,8 +91,11 @@ class Metering:
         self._notifier: Notifier | None = None
         self._watches = Watches()
         self._usual = UsualOutput()
-        #: nano-USD that requests cost above what they held.
-        self.underrun = 0
+        self._zone = "UTC"
+        self._feed: Feed | None = None
+        self._budget_metrics: BudgetMetrics | None = None
+        #: nano-USD that requests cost above what they held, and that were charged for processes that were killed.
+        self.underrun = self.in_doubt = 0
         #: Where rows are written, for people.
         self.notice: str | None = None
         #: Requests whose price was unknown.
@@ -102,12 +114,19 @@ class Metering:
         leases = LeaseExchange(ledger, self._book, holder, runtime.clock, runtime.now, self._watches)
         directory = journal_directory(path)
         self._journal = RequestJournal(functools.partial(self._open_journal, directory, holder), runtime, self._ids)
-        self._recovery = Recovery(ledger, directory, CurrentPrices(config.build_prices()), self._ids, runtime, log)
+        prices = config.build_prices()
+        self._recovery = Recovery(
+            ledger, directory, CurrentPrices(prices), self._ids, runtime, log, self._count_in_doubt
+        )
         self.writer = LedgerWriter(
             ledger, runtime.sleep, self._on_problem, self._on_recovered, leases, self._journal.drop
         )
         self._retention = Retention(ledger, float(config.accounts.retention), runtime, log)
         self._notifier = Notifier(ledger, Webhook.of(config.accounts), runtime, log)
+        self._budget_metrics = BudgetMetrics(ledger, self._directory, lambda: zone_of(self._zone), runtime)
+        self._metrics.read_ledger = self.counts
+        if checked := [price.checked_on for price in prices.prices if price.checked_on is not None]:
+            self._metrics.read_price_age = lambda: (runtime.today() - max(checked)).days
 
     def start(self, upstream: Upstream, *, is_first: bool) -> None:
         """Recover what killed processes left, drop old rows and tell what budgets have reached from now on. Idempotent.
@@ -123,10 +142,12 @@ class Metering:
             self._retention.start()
         if self._notifier is not None:
             self._notifier.start(upstream)
+        if self._budget_metrics is not None:
+            self._budget_metrics.start()
 
     async def stop(self) -> None:
         """End what ``start`` began. Idempotent."""
-        for task in (self._recovery, self._retention, self._notifier):
+        for task in (self._recovery, self._retention, self._notifier, self._budget_metrics):
             if task is not None:
                 await task.aclose()
 
@@ -149,7 +170,8 @@ class Metering:
             if config.accounts.prices or config.accounts.unknown_price != "refuse":
                 config.build_prices()  # only checked: nothing is charged
             return Meters((), None, None)
-        key, directory = secret(), (lambda: feed.current) if feed is not None else Directory
+        self._feed, self._zone = feed, config.accounts.zone
+        key, directory = secret(), self._directory
         rules = Rules(
             current_prices=CurrentPrices(config.build_prices(), directory),
             keys=static_keys(config),
@@ -184,17 +206,46 @@ class Metering:
 
     def counts(self) -> LedgerCounts:
         """For metrics."""
-        return (
-            LedgerCounts()
-            if self.writer is None
-            else LedgerCounts(self.unpriced, self.writer.waiting, self.writer.lost, self.underrun / NANO)
+        writer, journal, budgets = self.writer, self._journal, self._budget_metrics
+        if writer is None or journal is None or budgets is None:
+            return LedgerCounts()
+        oldest = writer.oldest
+        ended = None if oldest is None else (oldest.at + oldest.duration) / _MICRO
+        return LedgerCounts(
+            unpriced=self.unpriced,
+            waiting=writer.waiting,
+            lost=writer.lost,
+            underrun=self.underrun / NANO,
+            written=writer.written,
+            failures=writer.failures,
+            in_doubt=self.in_doubt / NANO,
+            lag=0.0 if ended is None else max(0.0, self._runtime.now() - ended),
+            notes=journal.size,
+            is_up=not writer.is_failing and (self._feed is None or not self._feed.is_failing),
+            budgets=budgets.numbers,
         )
 
+    def _directory(self) -> Directory:
+        return Directory() if self._feed is None else self._feed.current
+
     def _count(self, entry: Entry) -> None:
-        self.unpriced += entry.cost is None
+        metrics, model = self._metrics, entry.model or _UNKNOWN
+        if entry.cost is None:
+            self.unpriced += 1
+            metrics.price_missing.add(model)
+        elif cost := entry.cost.total:
+            team = names.NO_TEAM if metrics.teams is None else metrics.teams.of_path(entry.team)
+            metrics.cost.add_many(cost / NANO, entry.route or _UNKNOWN, model, team)
 
     def _count_underrun(self, amount: int) -> None:
         self.underrun += amount
+
+    def _count_in_doubt(self, charged: Mapping[WindowKey, int]) -> None:
+        budgets = self._directory().budgets
+        for window, amount in charged.items():
+            budget = budgets.get(window.budget)
+            if budget is not None and budget.unit == "usd":
+                self.in_doubt += amount
 
     async def aclose(self) -> None:
         """Write what waits. Idempotent."""

@@ -7,7 +7,7 @@ process had leased counts as spent then, and where a note cannot be read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,7 @@ class Recovery:
     """Looks at the start, and again and again after that.
 
     :param prices: returns those of now; a reload may replace it.
+    :param on_charged: gets what was charged because it is not known whether it was spent.
     """
 
     def __init__(
@@ -51,7 +52,9 @@ class Recovery:
         ids: Uuid7s,
         runtime: Runtime,
         log: Log,
+        on_charged: Callable[[Mapping[WindowKey, int]], None] = lambda _: None,
     ) -> None:
+        self._on_charged = on_charged
         self._ledger = ledger
         self._directory = directory
         self.prices = prices
@@ -97,7 +100,7 @@ class Recovery:
         before = round((self._runtime.now() - LOST_AFTER) * _MICRO)
         for holder, seen in (await self._ledger.holders()).items():
             if seen < before and holder not in owners:
-                await self._ledger.end_holder(holder, self._row_of_lease)
+                await self._end_holder(holder, charges=True)
         if failure is not None:
             raise failure
 
@@ -122,9 +125,20 @@ class Recovery:
                 now = round(self._runtime.now() * _MICRO)
                 await self._ledger.exchange(owner.holder, entries[begin : begin + _BATCH], {}, now)
             is_whole = journal.is_of_this_boot and not unreadable
-            await self._ledger.end_holder(owner.holder, None if is_whole else self._row_of_lease)
+            await self._end_holder(owner.holder, charges=not is_whole)
             self._report(len(entries), unreadable)
         await asyncio.to_thread(journal.remove)
+
+    async def _end_holder(self, holder: str, *, charges: bool) -> None:
+        """:param charges: what it had leased counts as spent."""
+        charged: dict[WindowKey, int] = {}
+
+        def row(window: WindowKey, amount: int) -> Entry:
+            charged[window] = amount
+            return self._row_of_lease(window, amount)
+
+        await self._ledger.end_holder(holder, row if charges else None)
+        self._on_charged(charged)
 
     def _entries(self, journal: DeadJournal) -> tuple[list[Entry], int]:
         """The rows, and how many there should be beside them."""

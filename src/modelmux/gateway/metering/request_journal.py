@@ -92,6 +92,11 @@ class RequestJournal:
         self._ids = ids
         self._notes: dict[bytes, Note] = {}
 
+    @property
+    def size(self) -> int:
+        """Notes that are in the file."""
+        return 0 if self._opened is None else self._opened.size
+
     def open(self) -> Journal:
         """
         :raises StoreUnavailable: the file cannot be created. No call may leave without a note.

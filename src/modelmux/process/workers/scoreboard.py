@@ -22,7 +22,7 @@ from typing import Final, Protocol, overload
 
 #: Bytes of a buffer, with its header: enough for some 700 routes with a deployment each. Pages never written to cost no
 #: memory.
-BUFFER_BYTES: Final = 256 * 1024
+BUFFER_BYTES: Final = 512 * 1024
 _FIELDS: Final = struct.Struct("<QI")
 _CRC: Final = struct.Struct("<I")
 _HEADER_BYTES: Final = _FIELDS.size + _CRC.size

@@ -73,6 +73,11 @@ class Feed:
         )
 
     @property
+    def is_failing(self) -> bool:
+        """Whether the store could not be read at the last look."""
+        return self._failing
+
+    @property
     def _is_behind(self) -> bool:
         return self.current.version < self._expected
 

@@ -42,6 +42,7 @@ def budget_of(index: int, entry: BudgetConfig) -> Budget:
         alerts=_percents(path, entry.alerts),
         on_short=entry.on_short,
         reserve=entry.reserve,
+        metric=entry.metric,
         status="active" if entry.enabled else "disabled",
     )
 

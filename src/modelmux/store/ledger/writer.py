@@ -69,13 +69,23 @@ class LedgerWriter:
         self._unreported = 0
         #: A single one: what the end cancels goes on there, and what comes after it waits.
         self._thread = ThreadPoolExecutor(1, "modelmux-ledger-rows")
-        #: Rows that were lost.
-        self.lost = 0
+        #: Rows that were lost, rows that were written, and attempts to write that failed.
+        self.lost = self.written = self.failures = 0
 
     @property
     def waiting(self) -> int:
         """Rows that are not known to be written."""
         return len(self._new) + len(self._fresh) + len(self._made)
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the ledger could not be written at the last attempt."""
+        return self._failing
+
+    @property
+    def oldest(self) -> Entry | None:
+        """The row that has waited longest, among those that are made, which takes a second at most."""
+        return self._made[0] if self._made else None
 
     def add(self, make: MakeEntry, on_row: OnRow | None = None) -> None:
         """Write a row soon.
@@ -188,7 +198,12 @@ class LedgerWriter:
         batch = [self._made[index] for index in range(min(MOST_AT_ONCE, len(self._made)))]
         if not batch and self._leases is None:
             return
-        await self._write(batch)
+        try:
+            await self._write(batch)
+        except Exception:
+            self.failures += 1
+            raise
+        self.written += len(batch)
         for _ in batch:
             self._made.popleft()
         if self._on_written is not None:

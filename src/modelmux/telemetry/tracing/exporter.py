@@ -7,11 +7,11 @@ after that.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from typing import Any, Final, Literal
 
+from modelmux.telemetry.resource import SERVICE, resource
 from modelmux.telemetry.tracing.spans import Span
 from modelmux.version import __version__
 
@@ -19,7 +19,6 @@ from modelmux.version import __version__
 MOST_WAITING: Final = 2048
 #: Seconds that the end of the process waits for what is left.
 _FLUSH: Final = 3.0
-_SERVICE: Final = "modelmux"
 
 
 class Exporter:
@@ -65,19 +64,14 @@ class _Sender:
     """The SDK's batches and exporter, and a count of what became of the spans."""
 
     def __init__(self, kind: str) -> None:
-        from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import export
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
         self._lock = threading.Lock()
         self._added = self._ended = 0
         self.failed = 0
-        attributes = {"service.version": __version__, "service.instance.id": f"{os.uname().nodename}:{os.getpid()}"}
-        named = "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "") or os.environ.get("OTEL_SERVICE_NAME")
-        if not named:
-            attributes["service.name"] = _SERVICE
-        self._resource = Resource.create(attributes)
-        self._scope = InstrumentationScope(_SERVICE, __version__)
+        self._resource = resource()
+        self._scope = InstrumentationScope(SERVICE, __version__)
         self._processor = export.BatchSpanProcessor(
             _counting(self._exporter(kind), self._on_end), max_queue_size=2 * MOST_WAITING
         )
@@ -149,7 +143,7 @@ def _readable(trace_id: str, span: Span, resource: Any, scope: Any) -> Any:
         parent=parent,
         resource=resource,
         attributes=span.attributes,
-        kind=SpanKind.SERVER if is_root else SpanKind.CLIENT,
+        kind=SpanKind[span.kind.upper()],
         status=Status(StatusCode.ERROR if span.error else StatusCode.UNSET),
         start_time=span.start,
         end_time=span.end,

@@ -1,5 +1,5 @@
-"""The record of a request that is over -> its spans: that of the request, that of the call to the model with all its
-attempts, and one of each attempt.
+"""The record of a request that is over -> its spans: that of the request, one of waiting for admission, if it waited,
+that of the call to the model with all its attempts, and one of each attempt.
 
 The names are those of OpenTelemetry's GenAI conventions 0.1.0 (repository semantic-conventions-genai, all of them of
 status Development) and of its stable HTTP conventions; ``modelmux.*`` is our own. Only the span of the model has
@@ -27,6 +27,8 @@ PROVIDER: Final = "gcp.vertex_ai"
 _NANO: Final = 10**9
 _SPAN_DIGITS: Final = 16
 _SERVER_ERROR: Final = 500
+#: Seconds; a wait for admission that is shorter has no span.
+_MIN_WAIT: Final = 0.001
 #: The finish reason of a reply that had none, because it was cut or given up.
 _NO_REASON: Final = "error"
 
@@ -40,7 +42,7 @@ class Span(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    kind: Literal["server", "client"]
+    kind: Literal["server", "client", "internal"]
     id: str
     parent: str | None
     start: int
@@ -105,7 +107,7 @@ def spans_of(
         attributes=_clean(_of_request(settled, redact)),
         error=record.status >= _SERVER_ERROR,
     )
-    spans = [request]
+    spans = [request, *_admission_span(settled, request.id, new_id)]
     if record.attempts:
         above = request.id
         if record.operation == "generate":
@@ -136,6 +138,25 @@ def _of_request(settled: Settled, redact: Callable[[str], str]) -> Iterator[tupl
     yield "modelmux.tags", [f"{name}={value}" for name, value in record.caller.tags] or None
     yield "modelmux.notices", log_value(record.notices) or None
     yield "modelmux.client_gone", record.outcome == names.OUTCOME_CLIENT_DISCONNECTED or None
+
+
+def _admission_span(settled: Settled, parent: str, new_id: Callable[[int], str]) -> Iterator[Span]:
+    """Of a request that waited for a slot; also of one that got none."""
+    admission = settled.record.admission
+    if admission.asked_at is None:
+        return
+    end = settled.clock if admission.admitted_at is None else admission.admitted_at
+    if end - admission.asked_at > _MIN_WAIT:
+        yield Span(
+            name="modelmux.admission",
+            kind="internal",
+            id=new_id(_SPAN_DIGITS),
+            parent=parent,
+            start=settled.at(admission.asked_at),
+            end=settled.at(end),
+            attributes={},
+            error=admission.admitted_at is None and settled.record.error is not None,
+        )
 
 
 def _model_span(settled: Settled, parent: str, new_id: Callable[[int], str]) -> Span:

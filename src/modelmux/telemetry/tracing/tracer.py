@@ -41,6 +41,10 @@ class Tracer:
         self._cost_of = cost_of
         self._redact = redact
 
+    def is_sampled(self, trace_id: str, parent: TraceContext | None) -> bool:
+        """Whether the spans of a request are made. :param parent: as its client sent it."""
+        return self._sampler.is_sampled(trace_id, parent)
+
     def settled(self, record: ExchangeRecord, parent: TraceContext | None, body: bytes | None, ended_at: float) -> None:
         """A request is over.
 
@@ -48,7 +52,7 @@ class Tracer:
         :param body: of the last call. :param ended_at: monotonic seconds.
         """
         trace, runtime = record.trace_id, self._runtime
-        if trace is None or not self._sampler.is_sampled(trace, parent):
+        if trace is None or not record.is_sampled:
             return
         method, path = self._paths.get((record.dialect, record.operation), ("POST", record.dialect))
         owner, now = record.caller.owner, runtime.now() - (runtime.clock() - ended_at)

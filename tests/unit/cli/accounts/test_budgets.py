@@ -67,7 +67,8 @@ def test_what_was_set_reads_back(home: Path) -> None:
         "applies_to": {"team": team["id"], "person": person["id"], "each": "key", "model": "claude-*",
                        "route": "claude-*", "tag": "app=chat"},
         "window": {"every": "week", "zone": "Asia/Tokyo", "starts": "sunday", "hour": 6},
-        "mode": "soft", "alerts": [0.5, 1.5], "on_short": "wait", "reserve": "expected", "managed": False,
+        "mode": "soft", "alerts": [0.5, 1.5], "on_short": "wait", "reserve": "expected", "metric": False,
+        "managed": False,
     }  # fmt: skip
     text = done(home, "budget", "show", "data team").stdout
     assert "team=Data, person=ann@example.com, each=key, model=claude-*" in text

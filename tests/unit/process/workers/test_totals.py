@@ -195,6 +195,25 @@ async def test_changes_that_follow_each_other_closely_share_a_report(
     assert worker.reports == 2
 
 
+async def test_a_large_report_is_followed_by_a_later_one(board: Scoreboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is counted and not time: what a report costs grows with its size."""
+    delays: list[float] = []
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "call_later", lambda delay, _: delays.append(delay))
+    reporter = Reporter(board, 1, lambda: large, LARGE)
+    for routes in (1, 2_000):
+        metrics = Metrics()
+        for number in range(routes):
+            metrics.duration.observe(f"route-{number}", 1.0)
+        large = report(1, 1)
+        large.metrics = metrics.values()
+        reporter.write()
+        reporter.changed()
+        reporter._timer = None
+    assert delays[0] == totals.REPORT_DELAY
+    assert 2 * delays[0] < delays[1] < 0.5
+
+
 async def test_an_answer_has_the_present_numbers_and_leaves_them_for_other_workers(board: Scoreboard) -> None:
     worker = Worker(board)
     worker.count = 7

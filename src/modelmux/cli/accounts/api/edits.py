@@ -123,6 +123,7 @@ def _form(record: Team | Person | Key | Budget | Limit) -> dict[str, Any]:
                 "name": record.name, "limit": format_amount(record.limit, record.unit), "unit": record.unit,
                 "window": msgspec.to_builtins(window_form(record.window)), "mode": record.mode,
                 "on_short": record.on_short, "reserve": record.reserve,
+                "metric": record.metric,
             }  # fmt: skip
         case Limit():
             form = {"name": record.name}

@@ -77,7 +77,7 @@ def budget_of(shown: Any) -> Budget:
         id=view.id, name=view.name, status=view.status, applies_to=view.applies_to, unit=view.unit,
         limit=parse_amount("limit", view.limit, view.unit), window=window_rule(view.window), mode=view.mode,
         alerts=tuple(round(alert * 100) for alert in view.alerts), on_short=view.on_short, reserve=view.reserve,
-        managed=view.managed,
+        metric=view.metric, managed=view.managed,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Traces as the environment of the process asks for them; one exporter for all configurations of it."""
+"""Traces and metrics as the environment of the process asks for them; one exporter of each for all configurations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from modelmux.config.errors import ConfigError
 from modelmux.dialects.registry import SURFACES
 from modelmux.gateway.metering.entry_of import cost_of_attempts
 from modelmux.gateway.metering.metering import static_keys
+from modelmux.gateway.metric_export import MetricExport
 from modelmux.runtime import Runtime
 from modelmux.store.directory.feed import Feed
 from modelmux.telemetry.metrics import Metrics
@@ -23,12 +24,13 @@ from modelmux.telemetry.tracing.tracer import Tracer
 _PATHS = {(one.dialect.name, str(one.operation)): (one.method, one.path) for one in reversed(SURFACES)}
 
 
-class Tracing:
+class OpenTelemetry:
     """:raises ConfigError: a variable of OpenTelemetry has a value that cannot be used, or packages are missing."""
 
     def __init__(self, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics) -> None:
         try:
             self._settings = read_trace_settings(environment)
+            self._metric_export = MetricExport(environment, runtime, metrics)
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         self._runtime = runtime
@@ -56,11 +58,13 @@ class Tracing:
         return 0 if self._exporter is None else self._exporter.lost
 
     def start(self) -> None:
-        """Open the exporter, so that no request waits for it. After a fork."""
+        """Open the exporters, so that no request waits for them. After a fork."""
+        self._metric_export.start()
         if self._exporter is not None:
             self._exporter.open()
 
     async def aclose(self) -> None:
-        """Send what waits, for three seconds at most. Idempotent."""
+        """Send what waits, for three seconds at most of each. Idempotent."""
+        await self._metric_export.aclose()
         if self._exporter is not None:
             await asyncio.to_thread(self._exporter.close)
