@@ -145,6 +145,8 @@ def grown(form: str, size: int) -> Iterator[tuple[str, bytes]]:
         if isinstance(value, list):
             for index in range(len(value)):
                 yield f"{name}[{index}]", _grow(form, path, partial(_repeated, path, form, index), size)
+                if isinstance(value[index], str):
+                    yield f"{name}[{index}] distinct", _grow(form, path, partial(_distinct, value[index]), size)
             yield f"{name} lists", _grow(form, path, lambda n: [[]] * n, size)
             yield f"{name} objects", _grow(form, path, lambda n: [{}] * n, size)
         elif isinstance(value, dict):
@@ -164,6 +166,10 @@ def _with_keys(value: Json, name: str, member: Any, count: int) -> Json:
 
 def _longer(value: str, unit: str, count: int) -> str:
     return value + unit * count
+
+
+def _distinct(value: str, count: int) -> list[str]:
+    return [f"{value}{number}" for number in range(count)]
 
 
 def _places(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

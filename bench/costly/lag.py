@@ -52,6 +52,14 @@ REQUESTS: Final = {
     "native escapes": ("messages", _MESSAGES + b'{"role":"user","content":"' + rb"\n" * (_SIZE // 2) + b'"}]}'),
     "tool schema": ("chat", _MESSAGES + _TURN + b'],"tools":[{"type":"function","function":{"name":"f","parameters":'
                     b'{"type":"object","properties":{"a":{"enum":' + _list(b"[", b'"x"', 900_000, b"]") + b"}}}}}]}"),
+    "members": ("chat", _MESSAGES + _TURN + b'],"metadata":{'
+                + b",".join(b'"k%d":0' % i for i in range(950_000)) + b"}}"),
+    "native members": ("messages", _MESSAGES + _TURN + b'],"metadata":{'
+                       + b",".join(b'"k%d":0' % i for i in range(99_000)) + b"}}"),
+    "half characters": ("chat", _MESSAGES + b'{"role":"user","content":"' + rb"\ud83d" * (_SIZE // 6) + b'"}]}'),
+    "native half characters": ("messages", _MESSAGES + b'{"role":"user","content":"' + rb"\ud83d" * (_SIZE // 6)
+                               + b'"}]}'),
+    "native long key": ("messages", _MESSAGES + _TURN + b'],"' + b"k" * _SIZE + b'":0}'),
     "item of one text": ("responses", _INPUT + b'{"role":"user","content":"' + b"x" * _SIZE + b'"}]}'),
 }  # fmt: skip
 

@@ -19,6 +19,8 @@ PAGE = "https://chat.example.com"
 BODY = json.dumps(ask()).encode()
 JSON = b"Content-Type: application/json\r\n"
 HOST = b"Host: 127.0.0.1:3000\r\n"
+#: Served without a key where ``server.keyless_vertex_paths`` says so.
+VERTEX_PATH = "/v1/projects/p/locations/global/publishers/anthropic/models/claude-sonnet-4-6:rawPredict"
 EVIL = b"Origin: https://evil.example\r\n"
 
 
@@ -106,6 +108,21 @@ async def test_media_types_are_read_in_any_case() -> None:
 async def test_a_gateway_with_keys_is_served_under_any_name() -> None:
     head = b"Host: gateway.example.com\r\nx-api-key: sk-modelmux-first\r\n" + JSON + EVIL
     assert (await answer(app(api_keys=["sk-modelmux-first"]), head))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"Host: rebound.evil.example\r\n" + JSON, HOST + JSON + EVIL, HOST + EVIL, HOST + JSON + b"Origin: null\r\n",
+     HOST + b"Authorization: Bearer ya29.of-the-client\r\n" + JSON + EVIL],
+)  # fmt: skip
+async def test_a_path_that_needs_no_key_is_checked_although_there_are_keys(headers: bytes) -> None:
+    """Pages know no key, but this path asks them for none."""
+    keys = {"api_keys": ["sk-modelmux-first"], "keyless_vertex_paths": True}
+    assert (await answer(app(**keys), HOST + JSON, path=VERTEX_PATH))[0] == 200
+    assert (await answer(app(**keys), headers, path=VERTEX_PATH))[0] in (403, 415, 421)
+    key = b"x-api-key: sk-modelmux-first\r\n"
+    assert (await answer(app(**keys), b"Host: gateway.example.com\r\n" + key + JSON + EVIL, path=VERTEX_PATH))[0] == 200
+    assert (await answer(app(**keys), b"Host: gateway.example.com\r\n" + key + JSON + EVIL))[0] == 200
 
 
 async def test_a_public_address_without_keys_is_not_touched() -> None:

@@ -18,7 +18,14 @@ from msgspec.structs import replace
 from modelmux.dialects.base import Decoded, Inbound
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.gateway.named_model import named_model
-from modelmux.wire.sliced_json import MAX_OBJECTS, MAX_VALUES, count_objects, count_values
+from modelmux.wire.sliced_json import (
+    MAX_MEMBERS,
+    MAX_OBJECTS,
+    MAX_VALUES,
+    count_objects,
+    count_values,
+    has_larger_object,
+)
 
 #: Bytes of a request that is looked at. The usual request pays one comparison.
 LARGE: Final = 128 * 1024
@@ -102,6 +109,11 @@ def decode_large(decode: Callable[[Inbound, bytes], Decoded], inbound: Inbound, 
     try:
         if len(body) > LONG:
             checked_numbers(body)
+        if has_larger_object(body):
+            raise InvalidRequest(
+                f"An object of the request has more than {MAX_MEMBERS:,} members.",
+                hint="Send fewer: no model has a context for so many.",
+            )
         return replace(decode(inbound, body), is_costly=True)
     except GatewayError as error:
         error.model = named_model(inbound.path_params, body)

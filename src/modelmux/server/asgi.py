@@ -51,7 +51,7 @@ class ServerOptions(NamedTuple):
     :param keyless_vertex_paths: serve the paths of Vertex AI to callers without a key.
     :param on_error: receives every error that is sent as a response, also to callers without a key.
     :param on_startup, on_shutdown: run by the server's lifespan, if it has one.
-    :param host_and_origin: the check of a gateway without keys; None for none.
+    :param host_and_origin: the check of requests that need no key; None for none.
     :param jitter: a random number from 0 to 1; by default 0.
     :param refused: logs the requests that are refused; None for nothing.
     :param redact: removes secrets: a request id that holds one is not used.
@@ -79,6 +79,7 @@ class Application:
         self._options = options
         self._keys = options.keys
         self._account_keys = options.account_keys
+        self._any_keys = options.keys if options.account_keys is None else options.account_keys
         self._host_and_origin = options.host_and_origin
         self._log = options.log
         self._exact: dict[tuple[str, str], Served] = {}
@@ -111,7 +112,7 @@ class Application:
             if self._account_keys is not None and self._account_keys.are_stale and path not in self._open_paths:
                 await self._account_keys.freshen()
             served = self._exact.get((scope["method"], path))
-            if self._host_and_origin is not None and not self._account_keys:
+            if self._host_and_origin is not None and not self._any_keys:
                 surface = served.surface if served is not None else None
                 self._host_and_origin.check(scope, path)
             if served is None:
@@ -142,8 +143,12 @@ class Application:
     def _authenticate(self, surface: Surface | None, scope: Scope) -> Caller:
         if surface is not None and surface.may_be_keyless and self._options.keyless_vertex_paths:
             if self._account_keys is not None:
-                return self._account_caller(self._account_keys, surface, scope, optional=True)
-            return self._keys.authenticate_if_offered(scope["headers"])
+                caller = self._account_caller(self._account_keys, surface, scope, optional=True)
+            else:
+                caller = self._keys.authenticate_if_offered(scope["headers"])
+            if self._host_and_origin is not None and caller == _ANONYMOUS:  # as every page is
+                self._host_and_origin.check(scope, _path(scope))
+            return caller
         if self._account_keys is not None:
             return self._account_caller(self._account_keys, surface, scope)
         return self._keys.authenticate(scope["headers"])

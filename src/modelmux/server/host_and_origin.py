@@ -5,7 +5,8 @@ resolves to 127.0.0.1 (DNS rebinding: the page is of the same origin then) nor a
 asks no permission first. Both are told by headers that a page cannot set: ``Host`` has the name of the page's site,
 ``Origin`` its origin. Other programs send no ``Origin``, and the name that they were told to call as ``Host``.
 
-With keys there is no need for it: a page does not know them. On a public address ``Host`` may be any name.
+With keys there is no need for it, but for paths that are served without one: a page does not know them. On a public
+address ``Host`` may be any name.
 """
 
 from __future__ import annotations
@@ -67,14 +68,15 @@ class HostAndOriginCheck:
 
     @classmethod
     def of(cls, config: Config, listens_on: str) -> HostAndOriginCheck | None:
-        """The check that a configuration needs; None with keys, or on a public address.
+        """The check that a configuration needs; None if every request needs a key, or on a public address.
 
         :param listens_on: the host of the listener, whatever the configuration says by now.
         :raises ConfigError: entries that are not hosts or origins.
         """
         server = config.server
         hosts, origins = read_hosts(server.allowed_hosts), read_origins(server.cors_origins)
-        return None if server.api_keys or not is_loopback(listens_on) else cls(hosts, origins)
+        needs_keys = server.api_keys and not server.keyless_vertex_paths
+        return None if needs_keys or not is_loopback(listens_on) else cls(hosts, origins)
 
     def check(self, scope: Mapping[str, Any], path: str) -> None:
         """Refuse a request of a page that may not call this gateway.

@@ -132,7 +132,7 @@ _objects: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
 _keys: Final = msgspec.json.Decoder(str)
 _OPENING: Final = re.compile(rb"[ \t\r\n]*")
-_KEY: Final = re.compile(rb'[ \t\r\n,]*("(?:[^"\\]|\\.)*+")[ \t\r\n]*:[ \t\r\n]*')
+_KEY: Final = re.compile(rb'[ \t\r\n,]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*')
 _GAP: Final = re.compile(rb"[ \t\r\n,]*")
 _AFTER_VALUE: Final = b" \t\r\n,}"
 

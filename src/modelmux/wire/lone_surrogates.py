@@ -7,10 +7,13 @@ msgspec and Claude reject them. Not in this module: any other repair of JSON.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
+
+import msgspec
+
+from modelmux.wire.sliced_json import decode_sliced, text_slices
 
 #: At each backslash: a surrogate pair; a lone surrogate (the group); any other escape, including an escaped backslash.
 _ESCAPE: Final = re.compile(
@@ -19,14 +22,15 @@ _ESCAPE: Final = re.compile(
 #: Surrogates encoded as if they were characters: a pair (the group), as CESU-8 has it, or a lone one.
 _BYTES: Final = re.compile(rb"(\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf])|\xed[\xa0-\xbf][\x80-\xbf]")
 _ANY_BYTES: Final = re.compile(rb"\xed[\xa0-\xbf]")
-_REPLACEMENT: Final = b"\\ufffd"
+_REPLACEMENT: Final = "\ufffd"
+#: Not characters, so no text has all of them.
+_NO_CHARACTERS: Final = tuple(map(chr, range(0xFDD0, 0xFDF0)))
 #: Places that are named, and the length of their paths.
 _MAX_POSITIONS: Final = 25
 _MAX_STEPS: Final = 4
 #: The place of what no path leads to. No field has this name.
 WHOLE_BODY: Final = "body"
 _FIELD: Final = re.compile(r"[a-z_]{1,40}")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def replace_lone_surrogates(data: bytes) -> bytes:
@@ -34,11 +38,19 @@ def replace_lone_surrogates(data: bytes) -> bytes:
 
     A pair in bytes becomes the character it stands for.
     """
+    return _replaced(data, _REPLACEMENT)
+
+
+def _replaced(data: bytes, replacement: str) -> bytes:
+    """In slices: one call for all of a large body holds the event loop, in whatever thread it runs."""
+    escape, character = b"\\u%04x" % ord(replacement), replacement.encode()
     if b"\\ud" in data or b"\\uD" in data:
-        replaced = _ESCAPE.sub(lambda match: _REPLACEMENT if match[1] else match[0], data)
+        replaced = b"".join(
+            _ESCAPE.sub(lambda match: escape if match[1] else match[0], part) for part in text_slices(data)
+        )
         data = data if replaced == data else replaced
     if has_surrogate_bytes(data):
-        data = _BYTES.sub(_character, data)
+        data = b"".join(_BYTES.sub(lambda match: _character(match, character), part) for part in text_slices(data))
     return data
 
 
@@ -47,9 +59,9 @@ def has_surrogate_bytes(data: bytes) -> bool:
     return not data.isascii() and b"\xed" in data and _ANY_BYTES.search(data) is not None
 
 
-def _character(match: re.Match[bytes]) -> bytes:
+def _character(match: re.Match[bytes], replacement: bytes) -> bytes:
     if match[1] is None:
-        return "\ufffd".encode()
+        return replacement
     pair = match[1].decode("utf-8", "surrogatepass")
     return pair.encode("utf-16", "surrogatepass").decode("utf-16").encode()
 
@@ -62,27 +74,32 @@ def positions_of_surrogates(data: bytes) -> list[str]:
 
     :param data: as it was before they were replaced.
     """
+    mark = next((mark for mark in _NO_CHARACTERS if not _has(data, mark)), _NO_CHARACTERS[0])
     try:
-        value = json.loads(data.decode("utf-8", "surrogatepass"))
-    except (ValueError, RecursionError):
+        value = decode_sliced(_replaced(data, mark))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return []
     positions: dict[str, None] = {}
-    for position in _positions(value):
+    for position in _positions(value, mark):
         positions[position or WHOLE_BODY] = None
         if len(positions) == _MAX_POSITIONS:
             break
     return list(positions)
 
 
-def _positions(root: Any) -> Iterator[str]:
+def _has(data: bytes, mark: str) -> bool:
+    return mark.encode() in data or b"\\u%04x" % ord(mark) in data or b"\\u%04X" % ord(mark) in data
+
+
+def _positions(root: Any, mark: str) -> Iterator[str]:
     waiting: list[tuple[tuple[str, ...], bool, Any]] = [((), False, root)]  # path, whether it has ended, value
     while waiting:
         path, ended, value = waiting.pop()
         if isinstance(value, str):
-            if _SURROGATE.search(value):
+            if mark in value:
                 yield ".".join(path)
         elif isinstance(value, dict | list):
-            if isinstance(value, dict) and _SURROGATE.search("".join(value)):
+            if isinstance(value, dict) and mark in "".join(value):
                 yield ".".join(path)
             members = value.items() if isinstance(value, dict) else enumerate(value)
             waiting += reversed([(*_below(path, key, ended=ended), member) for key, member in members])

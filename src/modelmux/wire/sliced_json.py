@@ -30,12 +30,18 @@ _ENCODED_LEVELS: Final = 16
 MAX_OBJECTS: Final = 250_000
 #: The same for the values of objects and arrays, commas in texts included.
 MAX_VALUES: Final = 1_000_000
+#: Members of one object, which one call decodes: some 50 ms. A list of as many values takes a tenth of that.
+MAX_MEMBERS: Final = 100_000
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
 _OPENING: Final = re.compile(rb'[ \t\r\n]*([{\["])')
 _LONGEST_ESCAPE: Final = 6  # ``\\u00e9``; a character may take two of them
+_LONGEST_CHARACTER: Final = 4
 _HIGH_SURROGATE: Final = re.compile(rb"u[dD][89abAB][0-9a-fA-F]{2}")
+_MARKS: Final = re.compile(rb"[{}\[\],]")
+#: As CESU-8 has it.
+_HIGH_SURROGATE_BYTES: Final = re.compile(rb"\xed[\xa0-\xaf]")
 _any: Final = msgspec.json.Decoder(Any)
 _text: Final = msgspec.json.Decoder(str)
 _encode: Final = msgspec.json.Encoder().encode
@@ -54,6 +60,48 @@ def count_objects(data: bytes) -> int:
 def count_values(data: bytes) -> int:
     """Values of objects and arrays, without the first of each, and commas in texts."""
     return _count(data, b",")
+
+
+def has_larger_object(data: bytes, most: int = MAX_MEMBERS) -> bool:
+    """Whether an object of the JSON has more than ``most`` members. Quick only for data with few colons."""
+    if _count(data, b":") <= most:
+        return False
+    commas: list[int] = []  # of each object that is open, and far below 0 for each array
+    for mark in _marks(data):
+        if mark == b",":
+            if commas:
+                commas[-1] += 1
+                if commas[-1] >= most:
+                    return True
+        elif mark in b"{[":
+            commas.append(0 if mark == b"{" else -len(data))
+        elif commas:
+            commas.pop()
+    return False
+
+
+def _marks(data: bytes) -> Iterator[bytes]:
+    """Braces, brackets and commas that are not in strings."""
+    in_string = True
+    for part in text_slices(data, SLICE):
+        in_string = not in_string  # the last piece of the part before was not ended by a quote
+        for piece in part.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"'):
+            if not in_string:
+                yield from _MARKS.findall(piece)
+            in_string = not in_string
+
+
+def text_slices(data: bytes, size: int = TEXT_SLICE) -> Iterator[bytes]:
+    """The data in parts of at most ``size`` bytes. None ends inside of a character, an escape or a surrogate pair."""
+    begin = 0
+    while begin < len(data):
+        cut = min(begin + max(size, 2 * _LONGEST_ESCAPE), len(data))
+        if cut < len(data):
+            cut = _before_character(data, begin, cut)
+            if cut - 3 > begin and _HIGH_SURROGATE_BYTES.match(data, cut - 3, cut):
+                cut -= 3
+        yield data[begin:cut]
+        begin = cut
 
 
 def _count(data: bytes, mark: bytes) -> int:
@@ -108,7 +156,7 @@ def _before_character(data: bytes, begin: int, cut: int) -> int:
     :param begin: such a place. If there is no other one, this is no string, and ``cut`` is returned.
     """
     place = cut
-    while place > begin and data[place] & 0xC0 == 0x80:  # UTF-8
+    while place > max(begin, cut - _LONGEST_CHARACTER) and data[place] & 0xC0 == 0x80:  # UTF-8
         place -= 1
     escape = _escape_before(data, begin, place)
     if escape >= 0 and escape + (_LONGEST_ESCAPE if data[escape + 1 : escape + 2] == b"u" else 2) > place:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelmux.wire import lone_surrogates
 from modelmux.wire.anthropic import decode_event, decode_message
 from modelmux.wire.lone_surrogates import positions_of_surrogates, replace_lone_surrogates
+from modelmux.wire.sliced_json import TEXT_SLICE
 
 
 @pytest.mark.parametrize(
@@ -77,6 +80,41 @@ def test_places_are_named_as_far_as_no_key_is_the_clients_own(value: object, pos
 @pytest.mark.parametrize("data", [b"", rb'{"a":"\ud83d"', b"\xff", b"[" * 100_000 + rb'"\ud83d"' + b"]" * 100_000])
 def test_what_cannot_be_read_has_no_places(data: bytes) -> None:
     assert positions_of_surrogates(data) == []
+
+
+def test_characters_that_mark_places_may_be_in_the_text() -> None:
+    value = {"a": "".join(map(chr, range(0xFDD0, 0xFDEF))), "b": "\ud83d"}
+    assert positions_of_surrogates(json.dumps(value).encode()) == ["b"]
+    assert positions_of_surrogates(json.dumps(value).upper().replace("\\U", "\\u").encode()) == ["body"]  # of key B
+    assert positions_of_surrogates(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")) == ["b"]
+    value["a"] += chr(0xFDEF)  # the first one is taken
+    assert positions_of_surrogates(json.dumps(value).encode()) == ["a", "b"]
+
+
+@pytest.mark.parametrize("pair", [rb"\ud83d\ude00", "\ud83d\ude00".encode("utf-8", "surrogatepass"), rb"\\"])
+def test_no_end_of_a_slice_divides_a_pair(pair: bytes) -> None:
+    for before in range(TEXT_SLICE - 14, TEXT_SLICE + 2):
+        data = b'"' + b"x" * before + pair + rb'\udc00"'
+        assert json.loads(replace_lone_surrogates(data))[before:] in ("😀\ufffd", "\\\ufffd")
+
+
+def test_large_json_is_replaced_and_searched_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """4.8 million halves of characters held the event loop for 2 s."""
+    sizes: list[int] = []
+    slices = lone_surrogates.text_slices
+
+    def spy(data: bytes) -> Iterator[bytes]:
+        for part in slices(data):
+            sizes.append(len(part))
+            yield part
+
+    monkeypatch.setattr(lone_surrogates, "text_slices", spy)
+    value = {"messages": [{"content": "\ud83d" * (TEXT_SLICE // 2)}]}
+    data = json.dumps(value).encode()
+    assert replace_lone_surrogates(data).count(b"\\ufffd") == TEXT_SLICE // 2
+    assert positions_of_surrogates(data) == ["messages.0.content"]
+    assert sum(sizes) == 2 * len(data)
+    assert max(sizes) <= TEXT_SLICE
 
 
 def test_a_reply_with_a_lone_surrogate_is_decoded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import operator
 from typing import Any
@@ -21,6 +22,8 @@ from modelmux.wire.sliced_json import (
     encode_long_texts,
     encode_text,
     encode_texts,
+    has_larger_object,
+    text_slices,
 )
 
 SCALARS = st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
@@ -99,6 +102,55 @@ def test_what_is_counted_is_never_too_few() -> None:
     data = json.dumps({"a": [{}, [], {"b": "{["}], "c": 1}).encode()
     assert count_objects(data) == 7
     assert count_values(data) == 3
+
+
+@pytest.mark.parametrize(
+    ("data", "larger"),
+    [
+        (b'{"a":1,"b":2,"c":3}', True),
+        (b'[{"a":1},{"a":{"b" : 1,"c":[],"d\\"":{}}}]', True),
+        (b'{"a":1,"b":{"a":1,"b":[1,2,3]}}', False),
+        (b'[{"a":1,"b":2},{"a":1,"b":2},3,4]', False),
+        (b'{"a":1,"b":"{,,:\\\\\\"{,,:"}', False),
+        (b'{"a":"::::"}', False),
+        (b"]::::,,,{", False),  # is not JSON
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 2**17])
+def test_an_object_of_many_members_is_found(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, size: int, *, larger: bool
+) -> None:
+    monkeypatch.setattr(sliced_json, "SLICE", size)
+    assert has_larger_object(data, 2) is larger
+    assert not has_larger_object(data, len(data))
+
+
+@given(JSON, st.integers(0, 5))
+def test_an_object_is_larger_if_one_has_more_members(value: Any, most: int) -> None:
+    def larger(value: Any) -> bool:
+        inner = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        return (isinstance(value, dict) and len(value) > max(most, 1)) or any(map(larger, inner))
+
+    assert has_larger_object(json.dumps(value).encode(), max(most, 1)) is larger(value)
+
+
+#: What must not be divided.
+TOKENS = ["a", r"\\", '\\"', "\\ud83d\\ude00", "\\u00e9", "é", "€", "😀", "\ud83d\ude00", "\udc00", '"', "\n"]
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=60), st.integers(1, 40))
+def test_slices_of_text_end_between_characters(tokens: list[str], size: int) -> None:
+    data = "".join(tokens).encode("utf-8", "surrogatepass")
+    parts = list(text_slices(data, size))
+    assert b"".join(parts) == data
+    ends = set(itertools.accumulate(len(token.encode("utf-8", "surrogatepass")) for token in tokens))
+    assert ends.issuperset(itertools.accumulate(map(len, parts)))
+    assert all(0 < len(part) <= max(size, 12) for part in parts)
+
+
+def test_slices_of_what_is_no_text_end_somewhere() -> None:
+    assert list(map(len, text_slices(b"\x80" * 100, 40))) == [36, 36, 28]
 
 
 CHARACTERS = st.text(st.sampled_from('ab\\"/ud\n\x01é€😀'), max_size=60)

@@ -45,9 +45,11 @@ SDK_MEMBERS: Final[dict[str, str]] = {
     "messages.*.content.*.providerMetadata": "AI SDK: a part of a `UIMessage`, with metadata of other providers.",
     "messages.*.content.*.id": "langchain-core: a standard content block.",
 }
+#: A path that is longer is none of these: a key may have megabytes.
+_LONGEST: Final = max(map(len, SDK_MEMBERS)) + 40
 _INDEX: Final = re.compile(r"(?<=\.)\d+(?=\.|$)")
 
 
 def is_added_by_sdk(path: str) -> bool:
     """Whether an SDK adds the member at this path by itself."""
-    return _INDEX.sub("*", path) in SDK_MEMBERS
+    return len(path) <= _LONGEST and _INDEX.sub("*", path) in SDK_MEMBERS

@@ -43,3 +43,22 @@ def test_the_field_that_asks_for_reasoning(fields: dict[str, Any], expected: str
 )
 def test_the_paths_of_stop_sequences(stop: Any, sent: list[str] | None, paths: tuple[str, ...]) -> None:
     assert stop_paths(stop, sent) == paths
+
+
+def test_the_work_on_stop_sequences_is_linear_in_their_number() -> None:
+    """9,000 of them, 80 kB, held the event loop for 0.35 s."""
+    compared = 0
+
+    class Sequence(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return super().__eq__(other)
+
+    number = 500
+    stop: list[str] = [Sequence(f"s{i}") for i in range(number)]
+    assert stop_paths(stop, [Sequence(text) for text in stop])[-1] == f"stop.{number - 1}"
+    assert compared < 4 * number
