@@ -18,6 +18,7 @@ from modelmux.admin.app import AdminApp
 from modelmux.admin.backend import WorkerState
 from modelmux.admin.listener import AdminListener
 from modelmux.admin.open_backend import open_backend
+from modelmux.admin.sessions import Sessions
 from modelmux.admin.tokens import authenticator
 from modelmux.config import Config
 from modelmux.config.admin_check import admin_tokens
@@ -31,7 +32,8 @@ from modelmux.server.account_keys import log_directory_problems
 from modelmux.server.health import Readiness
 from modelmux.server.refused import RefusedRequests
 from modelmux.store.directory.open_directory import open_directory, open_feed
-from modelmux.store.ledger.open_ledger import open_ledger
+from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
+from modelmux.store.sign_in_file import SignInFile, sign_in_path
 from modelmux.telemetry.log import Log
 from modelmux.wire.redaction import redaction_of
 
@@ -80,7 +82,11 @@ class AdminServer(ChildServer):
         self._refused.redact = redaction_of(
             [*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)]
         )
-        api = AdminApp(backend, authenticator(config.admin, teams), log=log, refused=self._refused)
+        owner_token = None if config.admin.token is None else config.admin.token.reveal()
+        file = SignInFile(sign_in_path(ledger_path(config, os.environ)))
+        sessions = Sessions(file, owner_token, backend.now)
+        authenticate = authenticator(config.admin, teams)
+        api = AdminApp(backend, authenticate, sessions=sessions, log=log, refused=self._refused)
         self._listener.serve(config, api)
 
     async def await_workers(self, version: int) -> int:
