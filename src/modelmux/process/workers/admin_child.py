@@ -21,7 +21,7 @@ from modelmux.admin.open_backend import open_backend
 from modelmux.admin.sessions import Sessions
 from modelmux.admin.tokens import authenticator
 from modelmux.config import Config
-from modelmux.config.admin_check import admin_tokens
+from modelmux.config.admin_check import admin_tokens, gateway_url
 from modelmux.process.server import gateway_config
 from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
 from modelmux.process.workers.protocol import DirectoryChanged
@@ -87,7 +87,12 @@ class AdminServer(ChildServer):
         sessions = Sessions(file, owner_token, backend.now)
         authenticate = authenticator(config.admin, teams)
         api = AdminApp(backend, authenticate, sessions=sessions, log=log, refused=self._refused)
-        self._listener.serve(config, api)
+        # Imported here: only this process has templates.
+        from modelmux.dashboard.app import Dashboard
+        from modelmux.dashboard.page import Site
+
+        site = Site(gateway_url=gateway_url(config), zone=config.accounts.zone)
+        self._listener.serve(config, api, Dashboard(api, sessions, site))
 
     async def await_workers(self, version: int) -> int:
         """See ``Backend``."""
