@@ -97,7 +97,9 @@ class Callers:
         # Not counted as a wrong token: an open page of a session that is over would lock its address out.
         subject = await self.sessions.subject(token, await self._read())
         if subject is None:
-            raise Unauthorized("The session is over.", hint="`modelmux dashboard` prints another sign-in link.")
+            raise Unauthorized(
+                "The session is over.", code="session_over", hint="`modelmux dashboard` prints another sign-in link."
+            )
         return Caller(principal_of(subject), token)
 
     def _of_token(self, value: str, address: str, now: int) -> Principal:

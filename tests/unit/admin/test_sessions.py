@@ -90,7 +90,7 @@ async def test_a_session_ends_after_twelve_hours(admin: Admin) -> None:
     assert (await get(admin, token)).status == 200
     admin.time += 1_000_000
     response = await get(admin, token)
-    assert (response.status, response.json()["error"]["code"]) == (401, "invalid_api_key")
+    assert (response.status, response.json()["error"]["code"]) == (401, "session_over")
     assert "modelmux dashboard" in response.json()["error"]["message"]
 
 

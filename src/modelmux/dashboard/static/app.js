@@ -3,11 +3,14 @@
 "use strict";
 
 function showTimes(root) {
-  const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+  const thisYear = new Intl.DateTimeFormat(undefined, parts);
+  const otherYear = new Intl.DateTimeFormat(undefined, { ...parts, year: "numeric" });
   for (const element of root.querySelectorAll("time[datetime]")) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.getTime())) continue;
     element.title = at.toISOString().replace("T", " ").replace(/\.\d+Z/, " UTC");
+    const format = at.getFullYear() === new Date().getFullYear() ? thisYear : otherYear;
     element.textContent = format.format(at);
   }
 }
