@@ -77,7 +77,8 @@ def test_a_key_is_created_used_rotated_and_revoked(
     gateway: DashboardGateway, visit: Callable[..., Visitor], viewport: dict[str, int]
 ) -> None:
     visitor, name = visit(viewport=viewport), f"laptop-{viewport['width']}"
-    visitor.sign_in(gateway.modelmux("dashboard"))
+    link = gateway.modelmux("dashboard")
+    visitor.sign_in(link)
     page = visitor.page
     page.get_by_role("link", name="Keys", exact=True).click()
     page.get_by_label("Name").fill(name)
@@ -117,7 +118,10 @@ def test_a_key_is_created_used_rotated_and_revoked(
         OpenAI(base_url=url, api_key=rotated, max_retries=0).responses.create(model=MODEL, input="Hi")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("heading", name="Signed out").wait_for()
-    assert secret not in gateway.process.output()
+    tokens = [secret, rotated, link.rpartition("=")[2], *(one["value"] for one in visitor.context.cookies())]
+    assert len(tokens) == 3, "signing out took the cookie away"
+    output = gateway.process.output()
+    assert not [one for one in tokens if one in output]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -29,7 +29,7 @@ class Browser:
 
     def __init__(self, folder: Path, accounts: dict[str, Any] | None = None, **options: Any) -> None:
         self.admin = Admin(folder, accounts, **options)
-        site = Site(gateway_url="http://127.0.0.1:3000", zone="UTC")
+        site = Site(gateway_url="http://127.0.0.1:3000", model="claude-sonnet-5-5")
         self.dashboard = Dashboard(self.admin.app, self.admin.sessions, site)
         self.listener = AdminListener("127.0.0.1", _nothing, _nothing)
         self.listener.serve(Config.from_dict({"admin": {"token": "owner-token"}}), self.admin.app, self.dashboard)

@@ -47,6 +47,7 @@ async def build_detail(visit: Visit) -> Data:
         "key": key,
         "secret": None,
         "gateway_url": visit.site.gateway_url,
+        "model": _model(visit, key),
         "may_use": visit.may("keys.use") and key["status"] != "revoked" and not key["managed"],
         "may_read_requests": visit.may("requests.read"),
         "graces": list(_GRACES),
@@ -95,9 +96,15 @@ async def _add_budget(visit: Visit, key: str, form: Data) -> str | None:
 
 
 def _shown(visit: Visit, key: Data, title: str, problem: str | None = None) -> Shown:
-    site = visit.site
-    data = {"key": key, "secret": key["secret"], "gateway_url": site.gateway_url, "budget_problem": problem}
-    return Shown("secret.html", title, data)
+    return Shown("secret.html", title, {
+        "key": key, "secret": key["secret"], "gateway_url": visit.site.gateway_url, "model": _model(visit, key),
+        "budget_problem": problem,
+    })  # fmt: skip
+
+
+def _model(visit: Visit, key: Data) -> str:
+    """One for examples: that the key may use, as far as its names are not patterns."""
+    return next((name for name in key["models"] if "*" not in name), visit.site.model)
 
 
 async def _choices(visit: Visit, path: str, name: str) -> list[Data]:

@@ -46,9 +46,13 @@ async def build(visit: Visit) -> Data:
         "teams": _groups(teams),
         "in_flight": (await visit.read("/status"))["in_flight"] if visit.may("status.read") else None,
         "attention": [*await _budgets(visit), *await _keys(visit), *_usage(total), *await _status(visit)],
-        "has_keys": bool((await visit.read("/keys", limit="1"))["data"]) if visit.may("keys.read") else None,
+        "has_keys": await _has_keys(visit) if visit.may("keys.write") and not total["requests"] else None,
         "may_create": visit.may("keys.write"),
     }
+
+
+async def _has_keys(visit: Visit) -> bool:
+    return bool((await visit.read("/keys", limit="1"))["data"])
 
 
 def _hour(bucket: Data) -> Data:

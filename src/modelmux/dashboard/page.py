@@ -29,11 +29,11 @@ class Site:
     """What pages say of the gateway itself.
 
     :param gateway_url: where clients reach the models, without a slash at the end.
-    :param zone: in which days begin.
+    :param model: one that is served, for examples.
     """
 
     gateway_url: str
-    zone: str
+    model: str
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from modelmux.admin.listener import AdminListener
 from modelmux.admin.open_backend import open_backend
 from modelmux.admin.sessions import Sessions
 from modelmux.admin.tokens import authenticator
-from modelmux.config import Config
+from modelmux.config import Config, build_routes
 from modelmux.config.admin_check import admin_tokens, gateway_url
 from modelmux.process.server import gateway_config
 from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
@@ -91,7 +91,8 @@ class AdminServer(ChildServer):
         from modelmux.dashboard.app import Dashboard
         from modelmux.dashboard.page import Site
 
-        site = Site(gateway_url=gateway_url(config), zone=config.accounts.zone)
+        names = build_routes(config, config.build_catalog(), self._runtime.today()).visible_names
+        site = Site(gateway_url=gateway_url(config), model=next(iter(names), "MODEL"))
         self._listener.serve(config, api, Dashboard(api, sessions, site))
 
     async def await_workers(self, version: int) -> int:
