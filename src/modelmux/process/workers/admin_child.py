@@ -14,14 +14,11 @@ from dataclasses import replace
 from typing import Final
 
 from modelmux.accounts.directory import Directory
-from modelmux.admin.app import AdminApp
 from modelmux.admin.backend import WorkerState
 from modelmux.admin.listener import AdminListener
 from modelmux.admin.open_backend import open_backend
-from modelmux.admin.sessions import Sessions
-from modelmux.admin.tokens import authenticator
-from modelmux.config import Config, build_routes
-from modelmux.config.admin_check import admin_tokens, gateway_url
+from modelmux.config import Config
+from modelmux.process.admin_app import serve_admin
 from modelmux.process.server import gateway_config
 from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
 from modelmux.process.workers.protocol import DirectoryChanged
@@ -32,10 +29,8 @@ from modelmux.server.account_keys import log_directory_problems
 from modelmux.server.health import Readiness
 from modelmux.server.refused import RefusedRequests
 from modelmux.store.directory.open_directory import open_directory, open_feed
-from modelmux.store.ledger.open_ledger import ledger_path, open_ledger
-from modelmux.store.sign_in_file import SignInFile, sign_in_path
+from modelmux.store.ledger.open_ledger import open_ledger
 from modelmux.telemetry.log import Log
-from modelmux.wire.redaction import redaction_of
 
 #: Seconds that a write waits until each worker has it, and between two looks.
 LONGEST_WAIT: Final = 1.0
@@ -79,21 +74,7 @@ class AdminServer(ChildServer):
         def teams() -> Directory:
             return self._feed.current
 
-        self._refused.redact = redaction_of(
-            [*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)]
-        )
-        owner_token = None if config.admin.token is None else config.admin.token.reveal()
-        file = SignInFile(sign_in_path(ledger_path(config, os.environ)))
-        sessions = Sessions(file, owner_token, backend.now)
-        authenticate = authenticator(config.admin, teams)
-        api = AdminApp(backend, authenticate, sessions=sessions, log=log, refused=self._refused)
-        # Imported here: only this process has templates.
-        from modelmux.dashboard.app import Dashboard
-        from modelmux.dashboard.page import Site
-
-        names = build_routes(config, config.build_catalog(), self._runtime.today()).visible_names
-        site = Site(gateway_url=gateway_url(config), model=next(iter(names), "MODEL"))
-        self._listener.serve(config, api, Dashboard(api, sessions, site))
+        serve_admin(self._listener, config, backend, teams, log, self._refused, self._runtime)
 
     async def await_workers(self, version: int) -> int:
         """See ``Backend``."""
