@@ -7,6 +7,7 @@ import pytest
 from modelmux.accounts.edits import set_member
 from modelmux.accounts.sign_ins import OWNER, Subject
 from modelmux.admin.rate_limit import FAILURES
+from modelmux.config import Config
 from support.admin import organisation
 from support.asgi import Response
 from support.dashboard import Browser, text_of
@@ -152,3 +153,14 @@ async def test_a_choice_of_colours_leads_back_to_a_page_of_the_dashboard(browser
     assert b'data-theme="dark"' in page
     evil = f'modelmux_session={browser.session}; modelmux_theme="><script>'
     assert b"<script>" not in (await browser.get("/dashboard", cookie=evil)).body
+
+
+async def test_without_a_token_of_the_api_people_sign_in_and_programs_do_not(browser: Browser) -> None:
+    browser.listener.serve(Config(), browser.admin.app, browser.dashboard)
+    await browser.sign_in()
+    assert (await browser.get("/dashboard")).status == 200
+    assert (await browser.get("/admin/v1/keys")).status == 200
+    await browser.sign_in(None)
+    response = await browser.get("/admin/v1/keys", authorization="Bearer owner-token")
+    assert response.status == 401
+    assert "has no token yet" in response.json()["error"]["message"]
