@@ -102,7 +102,7 @@ async def test_a_session_ends_when_it_is_signed_out(admin: Admin) -> None:
 
 
 @pytest.mark.parametrize("change", ["role", "team", "disabled"])
-async def test_a_session_and_a_link_end_when_the_role_changes(admin: Admin, change: str) -> None:
+async def test_s7_a_session_and_a_link_end_when_the_role_changes(admin: Admin, change: str) -> None:
     await organisation(admin)
     await admin.edit(lambda d: set_member(d, "usr_own", "team_low", "team_admin"))
     before = await subject(admin)

@@ -215,7 +215,7 @@ async def test_a_member_sees_its_own_only(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("text", NASTY)
-async def test_text_of_others_is_shown_and_does_not_run(browser: Browser, text: str) -> None:
+async def test_s13_text_of_others_is_shown_and_does_not_run(browser: Browser, text: str) -> None:
     """Names, tags, models and errors: whatever a client or another admin wrote."""
     admin = browser.admin
     name = text.replace("\u2028", "")

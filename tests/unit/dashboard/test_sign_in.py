@@ -120,7 +120,7 @@ async def test_signing_out(browser: Browser) -> None:
     assert "The session is over" in response.body.decode()
 
 
-async def test_without_a_session_a_page_says_how_to_sign_in(browser: Browser) -> None:
+async def test_s7_without_a_session_a_page_says_how_to_sign_in(browser: Browser) -> None:
     for path in ("/dashboard", "/dashboard/keys", "/dashboard/nothing"):
         response = await browser.get(path)
         assert response.status == 401
