@@ -9,7 +9,7 @@ import re
 from typing import Any, Final
 
 from modelmux.accounts.sign_ins import Subject
-from modelmux.admin.callers import Callers
+from modelmux.admin.callers import Callers, address_of
 from modelmux.admin.dispatch import Dispatcher
 from modelmux.admin.same_origin import origin_problem
 from modelmux.admin.sessions import Sessions, is_loopback_host, session_token, set_cookie
@@ -17,6 +17,7 @@ from modelmux.dashboard.page import ROOT
 from modelmux.dashboard.response import Response, redirect
 from modelmux.errors import NotPermitted, Unauthorized
 from modelmux.server.responses import HeaderList, Scope
+from modelmux.telemetry import names
 
 SIGN_IN: Final = f"{ROOT}/sign-in"
 SIGN_OUT: Final = f"{ROOT}/sign-out"
@@ -60,9 +61,14 @@ class SignIn:
         if problem is not None:
             raise problem
         is_secure = _is_secure(scope)
-        session = await self._sessions.sign_in(token, await self._dispatcher.read())
-        if session is None:
+        directory = await self._dispatcher.read()
+        subject = await self._sessions.subject_of_link(token, directory)
+        session = await self._sessions.sign_in(token, directory)
+        if session is None or subject is None:
             raise self._not_good(scope)
+        who = "the owner" if subject.person is None else f"{subject.person} ({subject.role})"
+        message = f"{who} signed in to the dashboard"
+        self._dispatcher.log.info(names.EVENT_SIGN_IN, message=message, client=address_of(scope))
         before = session_token(scope["headers"])
         if before is not None:
             await self._sessions.sign_out(before)

@@ -11,6 +11,7 @@ from modelmux.config import Config
 from support.admin import organisation
 from support.asgi import Response
 from support.dashboard import Browser, text_of
+from support.log_lines import Lines
 
 
 def cookie_of(response: Response) -> str:
@@ -164,3 +165,17 @@ async def test_without_a_token_of_the_api_people_sign_in_and_programs_do_not(bro
     response = await browser.get("/admin/v1/keys", authorization="Bearer owner-token")
     assert response.status == 401
     assert "has no token yet" in response.json()["error"]["message"]
+
+
+async def test_a_sign_in_leaves_a_line_without_addresses_and_tokens(browser: Browser) -> None:
+    await organisation(browser.admin)
+    log = browser.admin.app.dispatcher.log = Lines()  # type: ignore[assignment]
+    for subject in (OWNER, Subject(person="usr_own", role="member")):
+        link = browser.admin.sessions.new_link(subject)
+        await browser.get(f"/dashboard/sign-in?token={link}")
+        assert (await browser.post("/dashboard/sign-in", {"token": link}, csrf=None)).status == 303
+        assert (await browser.post("/dashboard/sign-in", {"token": link}, csrf=None)).status == 401
+    assert log.lines == [
+        ("sign_in", {"message": "the owner signed in to the dashboard", "client": "127.0.0.1"}),
+        ("sign_in", {"message": "usr_own (member) signed in to the dashboard", "client": "127.0.0.1"}),
+    ]
