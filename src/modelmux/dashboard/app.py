@@ -170,6 +170,7 @@ class Dashboard:
             nav=[] if caller is None else [one for one in PAGES if one.nav and may(caller.principal, one.permission)],
             current=None if page is None else page.path.split("/{")[0],
             principal=None if caller is None else caller.principal,
+            once=self._api.dispatcher.backend.ids.id("form_"),
             csrf="" if caller is None or caller.session is None else csrf_of(caller.session),
             problem=problem,
             **data,

@@ -34,7 +34,7 @@ async def top_up(visit: Visit) -> Moved:
     if form.get("until"):
         body["until"] = f"{form['until']}T00:00:00Z"
     path = f"/budgets/{part(visit.path['id'])}"
-    await visit.write(f"{path}/top-up", body)
+    await visit.write(f"{path}/top-up", body, once=form.get("once") or None)
     return Moved(ROOT + path)
 
 

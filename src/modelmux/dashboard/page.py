@@ -59,18 +59,22 @@ class Visit:
         """The body of ``GET /admin/v1…`` as plain values. :raises GatewayError, FieldError, StoreFailed:"""
         return await self._call("GET", path, urlencode(params).encode(), b"")
 
-    async def write(self, path: str, body: Data, method: str = "POST") -> Data:
-        """The body of the reply, as plain values, with ``pending_workers`` if some do not have the change yet.
+    async def write(self, path: str, body: Data, once: str | None = None) -> Data:
+        """The body of the reply of ``POST``, as plain values, with ``pending_workers`` if some do not have the change
+        yet.
 
+        :param once: the ``Idempotency-Key``: what is sent again with it changes nothing twice.
         :raises GatewayError, FieldError, StoreFailed:
         """
-        return await self._call(method, path, b"", msgspec.json.encode(body))
+        return await self._call("POST", path, b"", msgspec.json.encode(body), once)
 
-    async def _call(self, method: str, path: str, query: bytes, body: bytes) -> Data:
+    async def _call(self, method: str, path: str, query: bytes, body: bytes, once: str | None = None) -> Data:
         async def read_body() -> bytes:
             return body
 
-        request = ApiRequest(method=method, path=BASE + path, query=query, body=read_body, address=self.address)
+        request = ApiRequest(
+            method=method, path=BASE + path, query=query, body=read_body, address=self.address, idempotency_key=once
+        )  # fmt: skip
         operation, parts = self.dispatcher.find(method, request.path, self.caller.principal)
         reply = await self.dispatcher.run(operation, parts, self.caller.principal, request)
         values: Data = msgspec.to_builtins(reply.body)

@@ -355,6 +355,13 @@ async def test_a_top_up(browser: Browser) -> None:
     data = (await browser.data(f"/dashboard/budgets/{budget}"))["budget"]
     assert (data["windows"][0]["limit"], data["adjustments"][0]["reason"]) == ("7.5", "more")
     assert "$7.50" in text_of(await browser.page(f"/dashboard/budgets/{budget}"))
+    html = await browser.page(f"/dashboard/budgets/{budget}")
+    (once,) = re.findall(r'name="once" value="(form_[^"]*)"', html)
+    for _ in range(2):  # a double click
+        form = {"amount": "1", "reason": "again", "once": once}
+        assert (await browser.post(f"/dashboard/budgets/{budget}/top-up", form)).status == 303
+    data = (await browser.data(f"/dashboard/budgets/{budget}"))["budget"]
+    assert data["windows"][0]["limit"] == "8.5"
     response = await browser.post(f"/dashboard/budgets/{budget}/top-up", {"amount": "x", "reason": "kept"})
     assert response.status == 400
     assert 'value="kept"' in response.body.decode()
