@@ -12,6 +12,7 @@ from modelmux.errors import GatewayError
 from modelmux.store.base import StoreFailed
 
 _LIMIT: Final = "100"
+_MOST_CHOICES: Final = "200"
 _FILTERS: Final = ("team", "person", "status")
 _PERIODS: Final = ("hour", "day", "week", "month", "year", "lifetime")
 #: Hours that the old secret of a rotation stays valid.
@@ -20,20 +21,16 @@ _COMMAS: Final = re.compile(r"[,\s]+")
 
 
 async def build_list(visit: Visit) -> Data:
-    chosen = {name: visit.query[name].strip() for name in _FILTERS if visit.query.get(name, "").strip()}
-    after = visit.query.get("after", "")
-    page = await visit.read("/keys", limit=_LIMIT, **chosen, **({"after": after} if after else {}))
+    page = await visit.read_filtered("/keys", _FILTERS, _LIMIT)
     names = await visit.names()
     for row in page["data"]:
         _name(row, names.team, names.person)
     may_create = visit.may("keys.write")
     return page | {
-        "filters": chosen,
-        "after": after,
         "may_create": may_create,
         "may_set_budget": visit.may("budgets.write"),
-        "teams": await _choices(visit, "/teams", "name") if may_create else [],
-        "people": await _choices(visit, "/people", "email") if may_create else [],
+        "teams": await _choices(visit, "/teams", "name") if may_create else None,
+        "people": await _choices(visit, "/people", "email") if may_create else None,
         "periods": list(_PERIODS),
         "form": {},
     }
@@ -107,9 +104,11 @@ def _model(visit: Visit, key: Data) -> str:
     return next((name for name in key["models"] if "*" not in name), visit.site.model)
 
 
-async def _choices(visit: Visit, path: str, name: str) -> list[Data]:
-    """Those that a new key may have, as a list offers them."""
-    page = await visit.read(path, limit="500")
+async def _choices(visit: Visit, path: str, name: str) -> list[Data] | None:
+    """Those that a new key may have, as a list offers them; None if they are too many for a list."""
+    page = await visit.read(path, limit=_MOST_CHOICES)
+    if page["has_more"]:
+        return None
     return [{"id": one["id"], "name": one[name]} for one in page["data"] if one["status"] == "active"]
 
 

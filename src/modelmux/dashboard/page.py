@@ -7,7 +7,7 @@ is no second logic of roles here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -15,10 +15,13 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.fields import FieldError
 from modelmux.accounts.roles import Permission, Scope, may
 from modelmux.admin.callers import Caller
 from modelmux.admin.dispatch import ApiRequest, Dispatcher
+from modelmux.admin.errors import of_field
 from modelmux.admin.operation import BASE
+from modelmux.errors import GatewayError
 
 ROOT: Final = "/dashboard"
 Data = dict[str, Any]
@@ -79,6 +82,22 @@ class Visit:
         reply = await self.dispatcher.run(operation, parts, self.caller.principal, request)
         values: Data = msgspec.to_builtins(reply.body)
         return values | {"pending_workers": reply.pending} if reply.pending else values
+
+    async def read_filtered(self, path: str, names: Iterable[str], limit: str) -> Data:
+        """A page of a list by the filters of the query, and ``filters``, ``after`` and ``filter_problem``: why there is
+        nothing, if a filter cannot be used, for the form that shows it again."""
+        chosen = {name: self.query[name].strip() for name in names if self.query.get(name, "").strip()}
+        after = self.query.get("after", "")
+        data: Data = {"filters": chosen, "after": after, "filter_problem": None}
+        try:
+            return data | await self.read(path, limit=limit, **chosen, **({"after": after} if after else {}))
+        except (GatewayError, FieldError) as error:
+            problem = of_field(error) if isinstance(error, FieldError) else error
+            if problem.status != 400:
+                raise
+            return data | {
+                "filter_problem": problem.public_message, "data": [], "has_more": False, "next": None,
+            }  # fmt: skip
 
     @property
     def now(self) -> int:

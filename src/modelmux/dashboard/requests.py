@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
-from modelmux.accounts.fields import FieldError
-from modelmux.admin.errors import of_field
 from modelmux.dashboard.page import ROOT, Data, Page, Visit, part
-from modelmux.errors import GatewayError
 from modelmux.telemetry.records import Outcome
 
 FILTERS: Final = ("key", "team", "person", "model", "outcome", "min_cost", "tag", "start", "end")
@@ -16,17 +13,7 @@ _LIMIT: Final = "50"
 
 
 async def build_list(visit: Visit) -> Data:
-    chosen = {name: visit.query[name].strip() for name in FILTERS if visit.query.get(name, "").strip()}
-    after = visit.query.get("after", "")
-    data: Data = {"filters": chosen, "after": after, "outcomes": list(get_args(Outcome)), "filter_problem": None}
-    try:
-        page = await visit.read("/requests", limit=_LIMIT, **chosen, **({"after": after} if after else {}))
-    except (GatewayError, FieldError) as error:  # of a filter, which the form shows again
-        problem = of_field(error) if isinstance(error, FieldError) else error
-        if problem.status != 400:
-            raise
-        return data | {"filter_problem": problem.public_message, "data": [], "has_more": False, "next": None}
-    return data | page
+    return await visit.read_filtered("/requests", FILTERS, _LIMIT) | {"outcomes": list(get_args(Outcome))}
 
 
 async def build_detail(visit: Visit) -> Data:

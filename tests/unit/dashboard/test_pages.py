@@ -387,6 +387,25 @@ async def test_requests_are_filtered_by_the_address(browser: Browser) -> None:
     assert 'value="much"' in html
 
 
+async def test_filters_of_keys_that_cannot_be_used_are_said(browser: Browser) -> None:
+    await organisation(browser.admin)
+    await browser.sign_in()
+    assert [one["name"] for one in (await browser.data("/dashboard/keys?team=low"))["data"]] == ["low"]
+    for query in ("team=nothing", "person=nobody@example.com", "status=odd", "after=%00"):
+        html = await browser.page(f"/dashboard/keys?{query}")
+        assert ('role="alert"' in html) == (not query.startswith("after"))
+
+
+async def test_many_teams_are_named_and_not_listed(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    await organisation(browser.admin)
+    await browser.sign_in()
+    assert '<select name="team">' in await browser.page("/dashboard/keys")
+    monkeypatch.setattr("modelmux.dashboard.keys._MOST_CHOICES", "1")
+    html = await browser.page("/dashboard/keys")
+    assert '<select name="team">' not in html
+    assert (await browser.post("/dashboard/keys", {"name": "n", "team": "low"})).status == 200
+
+
 async def test_the_overview_adds_up_a_day(browser: Browser) -> None:
     await organisation(browser.admin)
     hour = 3_600_000_000
