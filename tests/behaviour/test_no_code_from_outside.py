@@ -26,7 +26,10 @@ async def test_s4_text_of_clients_is_never_a_template() -> None:
     assert sent["system"] in (text, [{"type": "text", "text": text}])
     assert sent["messages"][0]["content"] in (text, [{"type": "text", "text": text}])
     assert sent["tools"][0]["description"] == text
-    assert not list(imported("jinja2", "mako", "chevron"))
+    assert [line.partition(":")[0] for line in imported("jinja2", "mako", "chevron")] == ["dashboard/rendering.py"]
+    assert not list(called("Template", "jinja2.Template"))
+    tree = next(tree for file, tree in syntax() if str(file).endswith("dashboard/rendering.py"))
+    assert "from_string" not in ast.unparse(tree), "templates are files of the package"
 
 
 def test_s5_serving_code_starts_no_process() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shlex
 import signal
 import subprocess
@@ -12,10 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from modelmux.cli.connect.table import clients
+from modelmux.cli.demo.tour import MODEL
 from support.processes import Process, clean_environment, free_port
+from support.workers import until
 
 #: Of a terminal, and how many rows "two screens" are.
 COLUMNS, ROWS = 100, 2 * 40
@@ -106,3 +110,22 @@ def test_a_terminal_is_filled_and_not_overfilled(tmp_path: Path) -> None:
     lines = output.decode().replace("\r", "").splitlines()
     assert len(lines) <= 45
     assert "\x1b[" in output.decode()
+
+
+def test_the_link_signs_in_to_the_dashboard(demo: Process) -> None:
+    """The requests of the tour are there; a key that is made there works at once."""
+    link = next(line for line in demo.output().splitlines() if "/dashboard/sign-in?token=" in line)
+    base, _, token = link.partition("/dashboard/sign-in?token=")
+    headers = {"origin": base, "sec-fetch-site": "same-origin"}
+    with httpx2.Client(base_url=base, headers=headers, timeout=100) as client:
+        assert "as <strong>the owner</strong>" in client.get(link).text
+        assert client.post("/dashboard/sign-in", data={"token": token}).status_code == 303
+        until(lambda: client.get("/dashboard.json").json()["total"]["requests"] >= 6)
+        csrf = client.get("/dashboard/session.json").json()["csrf_token"]
+        page = client.post("/dashboard/keys", data={"name": "mine", "csrf": csrf}).text
+        (secret,) = set(re.findall(r"sk-mmx-[A-Za-z0-9]{49}", page))
+        assert f"{demo.url}/v1" in page
+        body = {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "Hi"}]}
+        for key, status in ((secret, 200), ("unused", 401)):
+            answer = client.post(f"{demo.url}/v1/messages", json=body, headers={"x-api-key": key})
+            assert answer.status_code == status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -11,13 +12,16 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_key, save_person, save_team, set_member
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.accounts.roles import ROLES, Principal
+from modelmux.accounts.sign_ins import OWNER, Subject
 from modelmux.admin.app import AdminApp
 from modelmux.admin.backend import Backend
+from modelmux.admin.sessions import Sessions
 from modelmux.config import Config
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
 from modelmux.store.ledger.open_ledger import open_ledger
+from modelmux.store.sign_in_file import SignInFile, sign_in_path
 from support import asgi
 from support.directories import NOW
 
@@ -58,6 +62,9 @@ class Admin:
             await_workers=self._await_workers,
             workers=tuple,
         )
+        self.sign_ins = SignInFile(sign_in_path(self.path))
+        self.sessions = Sessions(self.sign_ins, "owner-token", self._now)
+        options.setdefault("sessions", self.sessions)
         self.app = AdminApp(self.backend, lambda token: PRINCIPALS.get(token.removeprefix("token-")), **options)  # type: ignore[call-overload]
 
     async def call(
@@ -81,6 +88,13 @@ class Admin:
         error: dict[str, Any] = response.json()["error"]
         assert set(error) == {"message", "type", "param", "code"}
         return error
+
+    async def session(self, subject: Subject = OWNER) -> str:
+        """The token of a new session."""
+        link = await asyncio.to_thread(self.sessions.new_link, subject)
+        token = await self.sessions.sign_in(link, await self.directory())
+        assert token is not None
+        return token
 
     async def aclose(self) -> None:
         await self.store.aclose()

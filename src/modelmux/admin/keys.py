@@ -74,11 +74,16 @@ class RevokeForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class KeyParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A page of keys. :param team, person: only those of an id or a name; of a team with the teams below it."""
+    """A page of keys.
+
+    :param team, person: only those of an id or a name; of a team with the teams below it.
+    :param expires_before: only those that expire before a time.
+    """
 
     team: str | None = None
     person: str | None = None
     status: KeyStatus | None = None
+    expires_before: str | None = None
 
 
 class SecretKey(KeyView, frozen=True, kw_only=True):
@@ -119,6 +124,9 @@ async def list_keys(call: Call) -> Reply:
         keys = [key for key in keys if key.person == person]
     if params.status is not None:
         keys = [key for key in keys if key.status == params.status]
+    if params.expires_before is not None:
+        before = read_instant("expires_before", params.expires_before)
+        keys = [key for key in keys if key.expires is not None and key.expires < before]
     hints = {one.key: one.hint for one in directory.all_secrets() if one.valid_until is None}
     page = page_of(keys, params, lambda key: key)
     chains = await states_of_chains(call, directory, [budgets_of_key(directory, key) for key in page.data])

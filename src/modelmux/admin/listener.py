@@ -1,4 +1,4 @@
-"""What the listener of the admin API serves: probes, and the API to those who may reach it at all.
+"""What the listener of the admin API serves: probes, and the API and the dashboard to those who may reach it at all.
 
 Who a caller is, and what they may do, is decided in the API.
 """
@@ -6,10 +6,12 @@ Who a caller is, and what they may do, is decided in the API.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 from modelmux.admin.operation import BASE
+from modelmux.admin.sessions import session_token
 from modelmux.config import Config
 from modelmux.config.admin_check import admin_tokens
 from modelmux.config.allowed_hosts import read_hosts
@@ -21,6 +23,8 @@ from modelmux.server.refused import RefusedRequests, log_refused
 from modelmux.server.responses import Receive, Scope, Send, send_error, send_json
 from modelmux.version import __version__
 
+#: Paths of the dashboard.
+DASHBOARD: Final = re.compile(r"/dashboard(\.json|/.*)?")
 Api = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _ALIVE: Final = b'{"status":"ok"}'
@@ -58,14 +62,18 @@ class AdminListener:
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
         self._api: Api | None = None
+        self._dashboard: Api | None = None
+        self._has_tokens = False
         self._check: HostAndOriginCheck | None = None
 
-    def serve(self, config: Config, api: Api) -> None:
+    def serve(self, config: Config, api: Api, dashboard: Api | None = None) -> None:
         """Serve by a configuration from the next request on. :raises ConfigError: a name that is not a host."""
         hosts = read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
-        is_local = is_loopback(self._host)
-        self._check = HostAndOriginCheck(hosts, host_hint=_HOST_HINT, origin_hint=_ORIGIN_HINT) if is_local else None
-        self._api = api if admin_tokens(config.admin) else None
+        origins = frozenset(f"https://{host}" for host in hosts)  # a proxy in front has the certificate of the name
+        check = HostAndOriginCheck(hosts, origins, host_hint=_HOST_HINT, origin_hint=_ORIGIN_HINT)
+        self._check = check if is_loopback(self._host) else None
+        self._api, self._dashboard = api, dashboard
+        self._has_tokens = bool(admin_tokens(config.admin))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -84,12 +92,16 @@ class AdminListener:
         path = scope["path"]
         if self._check is not None:
             self._check.check(scope, path)
+        dashboard = self._dashboard
+        if dashboard is not None and ((path == "/" and _wants_html(scope)) or DASHBOARD.fullmatch(path)):
+            await dashboard(scope, receive, send)
+            return
         page = _PAGES.get(path)
         if page is not None:
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed(f"{path} does not accept {scope['method'][:20]}.", allow="GET, HEAD")
             await send_json(send, 200, b"" if scope["method"] == "HEAD" else page, [])
-        elif self._api is None:
+        elif self._api is None or not (self._has_tokens or session_token(scope["headers"])):
             raise Unauthorized(
                 "The admin API has no token yet, so it refuses every request.",
                 hint="Its operator has to set admin.token, or MODELMUX_ADMIN_TOKEN, and to restart the gateway.",
@@ -104,3 +116,8 @@ class AdminListener:
         await receive()
         await self._on_shutdown()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def _wants_html(scope: Scope) -> bool:
+    """Whether a person asks, and not a program."""
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])

@@ -37,6 +37,7 @@ _COMMANDS: Final = {
     "budget": ("accounts.budgets", "budget", "Set, list, show, raise, enable and disable budgets."),
     "limits": ("accounts.limits", "limits", "Set, list, enable and disable rate limits."),
     "accounts": ("accounts.command", "accounts", "Apply a configuration, import, back up, and show who changed what."),
+    "dashboard": ("dashboard", "dashboard", "Print a link that signs in to the dashboard."),
     "explain": ("explain.command", "explain", "Show what would be sent for a request, without sending it."),
     "emulate": ("emulate", "emulate", "Run an offline Vertex AI for Claude."),
     "version": ("version", "version", "Show versions and the configuration files in use."),

@@ -27,9 +27,10 @@ def start_lines(
     return [_read(loaded), _models(names), _keys(config, has_keys=has_keys), _logs(config, log_directory)]
 
 
-#: What to do where the admin API is of no use yet.
+_DASHBOARD: Final = "`modelmux dashboard` prints a link to its dashboard"
+#: What to do where programs cannot use the admin API yet.
 ADMIN_IS_CLOSED: Final = (
-    "the admin API has no token, so it refuses every request: set admin.token (MODELMUX_ADMIN_TOKEN) to the output of "
+    "the admin API has no token, so it refuses every program: set admin.token (MODELMUX_ADMIN_TOKEN) to the output of "
     '`openssl rand -hex 24`, or admin.listen = "off"'
 )
 
@@ -38,8 +39,8 @@ def admin_line(config: Config, url: str) -> str:
     """Where the admin API is, and who can reach it."""
     address = admin_address(config)
     if address is not None and not is_loopback(address[0]):
-        return f"the admin API is at {url}; other machines can reach it, with a token and without TLS"
-    return f"the admin API is at {url}; only this machine can connect"
+        return f"the admin API is at {url}; other machines can reach it, with a token and without TLS; {_DASHBOARD}"
+    return f"the admin API is at {url}; only this machine can connect; {_DASHBOARD}"
 
 
 def not_ready(failure: TokenFailure) -> str:

@@ -20,6 +20,9 @@ OWNER: Final = "owner"
 _OFF: Final = frozenset({"", "off", "no", "none", "false", "0"})
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[0-9A-Za-z._-]+):([0-9]{1,5})")
 _MAX_PORT: Final = 65_535
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
+#: Addresses that accept connections on every interface -> that of this machine.
+_EVERY_INTERFACE: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "[::]": "[::1]", "": "127.0.0.1"}  # noqa: S104
 _LISTEN_HINT: Final = 'Write admin.listen = "127.0.0.1:3001", or "off" for no admin API.'
 _GENERATE: Final = "Generate a token with: openssl rand -hex 24"
 #: Longest value that is repeated in a message.
@@ -50,9 +53,20 @@ def check_admin(config: Config) -> None:
     """:raises ConfigError: naming every value that cannot be used; tokens are not repeated."""
     admin_address(config)
     read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
+    url = config.admin.gateway_url
+    if url is not None and not _URL.fullmatch(url.strip()):
+        problem = Problem(("admin", "gateway_url"), f"{url[:_MAX_SHOWN]!r} is not a URL")
+        raise ConfigError([str(problem)], hint="Write one such as https://models.example.com.")
     problems = [*_token_problems(config), *_entry_problems(config.admin)]
     if problems:
         raise ConfigError([str(problem) for problem in problems], hint=_GENERATE)
+
+
+def gateway_url(config: Config) -> str:
+    """Where clients reach the models, without a slash at the end: as it is configured, or from this machine."""
+    url = config.admin.gateway_url
+    host = config.server.host
+    return f"http://{_EVERY_INTERFACE.get(host, host)}:{config.server.port}" if url is None else url.strip().rstrip("/")
 
 
 def _token_problems(config: Config) -> Iterator[Problem]:

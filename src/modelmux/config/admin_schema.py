@@ -32,6 +32,13 @@ class AdminConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         doc("The token of the owner, who may do everything.", example="output of openssl rand -hex 24"),
     ] = None
     tokens: Annotated[list[AdminTokenConfig], doc("Further tokens, each with its role.")] = []
+    gateway_url: Annotated[
+        str | None,
+        doc(
+            "Where clients reach the models, as the dashboard tells them; server.host and server.port if not set.",
+            example="https://models.example.com",
+        ),
+    ] = None
     allowed_hosts: Annotated[
         list[str],
         doc("Names besides those of loopback under which it is served on loopback, as those of a proxy in front."),

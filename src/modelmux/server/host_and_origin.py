@@ -12,7 +12,7 @@ address ``Host`` may be any name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from modelmux.config import Config
@@ -35,13 +35,16 @@ _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#@\s]*)")
 _MAX_ACCEPTED: Final = 64
 _MAX_ACCEPTED_LENGTH: Final = 100
 
+#: Of ``Sec-Fetch-Site``: no page can set it.
+_SAME_ORIGIN: Final = b"same-origin"
+
 _HOST_HINT: Final = (
     "Without API keys it is served only under names of this machine: use localhost or 127.0.0.1, or add the name to "
     "server.allowed_hosts, or set server.api_keys."
 )
 _ORIGIN_HINT: Final = "Its operator can add the origin to server.cors_origins."
 
-_Headers = Iterable[tuple[bytes, bytes]]
+_Headers = Sequence[tuple[bytes, bytes]]
 
 
 class HostAndOriginCheck:
@@ -105,6 +108,8 @@ class HostAndOriginCheck:
                 origins = [*(origins or ()), value]
         if origins is None or all(is_allowed_origin(origin, self._origins) for origin in origins):
             return None
+        if origins == [b"null"] and [value for name, value in headers if name == b"sec-fetch-site"] == [_SAME_ORIGIN]:
+            return None  # a form of a page of ours that sends no referrer: the browser says that the page is ours
         return _media_type_error(method, headers) or _origin_not_allowed(origins[0], self._origin_hint)
 
     def _accepts(self, value: bytes) -> bool:

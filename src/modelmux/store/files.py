@@ -72,6 +72,25 @@ def create_once(path: Path, write: Callable[[Path], None]) -> None:
             draft.unlink()
 
 
+def replace_private(path: Path, content: bytes) -> None:
+    """Replace a file that only its owner can read, in one step: whoever opens it finds the old content or the new one.
+    Where root does it, it belongs to the owner of its directory.
+
+    :raises OSError: it is as it was.
+    """
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    os.close(os.open(draft, _CREATE, 0o600))
+    try:
+        _inherit_owner(draft)
+        draft.write_bytes(content)
+        _sync(draft)
+        draft.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+
+
 def dangling(path: Path) -> str | None:
     """Why a symbolic link leads nowhere, and what to do; None for anything else."""
     if path.exists() or not path.is_symlink():

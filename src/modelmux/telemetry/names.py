@@ -23,6 +23,7 @@ EVENT_LOG_DROPPED: Final = "log_dropped"  # lines that an output did not take in
 EVENT_WORKER: Final = "worker"
 EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
 EVENT_ACCOUNTS: Final = "accounts"  # keys cannot be read, or can be again
+EVENT_SIGN_IN: Final = "sign_in"  # a session of the dashboard began
 EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait, are written again, or are lost
 EVENT_BUDGET: Final = "budget"  # a budget has reached a threshold, or the webhook for that fails, or works again
 

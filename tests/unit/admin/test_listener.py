@@ -47,6 +47,26 @@ async def test_a_page_of_another_origin_is_refused() -> None:
     assert response.status == 403
 
 
+async def test_a_form_that_sends_no_referrer_has_the_origin_null() -> None:
+    assert (await get(listener(), origin="null")).status == 403, "any site can make a page of this origin"
+    for site, status in (("same-origin", 200), ("same-site", 403), ("cross-site", 403), ("none", 403)):
+        assert (await get(listener(), origin="null", sec_fetch_site=site)).status == status
+    response = await get(listener(), origin="null", sec_fetch_site="same-origin", host="evil.example")
+    assert response.status == 421, "the page of a rebound name is of the same origin, too"
+
+
+async def test_a_page_under_the_name_of_a_proxy_is_of_this_listener() -> None:
+    one = listener(allowed_hosts=["admin.lan"])
+    assert (await get(one, host="admin.lan", origin="https://admin.lan")).json() == "api"
+    assert (await get(one, host="admin.lan", origin="https://other.lan")).status == 403
+
+
+async def test_without_a_token_a_session_is_let_through() -> None:
+    one = listener(token=None)
+    assert (await get(one, cookie="modelmux_session=abc")).json() == "api", "which looks whether it is one"
+    assert (await get(one, cookie="other=abc")).status == 401
+
+
 async def test_on_a_public_address_any_name_is_served() -> None:
     assert (await get(listener("0.0.0.0"), host="admin.example.com")).json() == "api"
 

@@ -144,6 +144,6 @@ async def test_s6_a_page_may_have_a_thousand_rows_and_none_has_a_secret(admin: A
 async def test_an_open_ledger_is_used_where_there_is_one(admin: Admin, tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "other.db")
     await ledger.append([entry(1)])
-    admin.app._backend = dataclasses.replace(admin.backend, ledger=ledger)
+    admin.app.dispatcher.backend = dataclasses.replace(admin.backend, ledger=ledger)
     assert len(await listed(admin)) == 1
     await ledger.aclose()

@@ -25,7 +25,7 @@ async def test_the_status_has_workers_and_the_ledger(admin: Admin) -> None:
         WorkerState(index=1, pid=11, started=1_000.5, in_flight=3, directory_version=version),
         WorkerState(index=2, pid=12, started=1_000.5, in_flight=4, directory_version=version - 1),
     ]
-    admin.app._backend = dataclasses.replace(admin.backend, workers=lambda: workers)
+    admin.app.dispatcher.backend = dataclasses.replace(admin.backend, workers=lambda: workers)
     ledger = SqliteLedger(admin.path)
     await ledger.exchange("host:1:a", [entry(1)], {WindowKey("bud_a", "", 0): Ask(5, 5, 100)}, START)
     await ledger.aclose()

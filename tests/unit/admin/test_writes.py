@@ -187,7 +187,7 @@ async def test_an_unexpected_failure_tells_the_request_id_alone(admin: Admin, mo
 
     monkeypatch.setattr(admin.store, "read", fail)
     log = Lines()
-    monkeypatch.setattr(admin.app, "_log", log)
+    monkeypatch.setattr(admin.app.dispatcher, "log", log)
     response = await admin.call("GET", "/keys", x_request_id="mine")
     assert (response.status, response.headers["x-request-id"]) == (500, "mine")
     assert b"canary" not in response.body

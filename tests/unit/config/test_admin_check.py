@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelmux.config import Config, ConfigError
-from modelmux.config.admin_check import admin_address, admin_tokens, check_admin
+from modelmux.config.admin_check import admin_address, admin_tokens, check_admin, gateway_url
 
 
 def config(listen: str | None = None, *, enabled: bool = True, **admin: Any) -> Config:
@@ -108,3 +108,23 @@ def test_entries_that_mean_something_else(entries: list[dict[str, Any]], problem
 def test_names_of_hosts_are_checked() -> None:
     with pytest.raises(ConfigError, match=r"admin.allowed_hosts\[0\]"):
         check_admin(config(allowed_hosts=["https://admin.lan"]))
+
+
+@pytest.mark.parametrize(
+    ("server", "url", "shown"),
+    [
+        ({}, None, "http://127.0.0.1:3000"), ({"host": "0.0.0.0", "port": 80}, None, "http://127.0.0.1:80"),
+        ({"host": "::"}, None, "http://[::1]:3000"), ({}, "https://models.example.com/", "https://models.example.com"),
+        ({}, "http://10.0.0.1:8080/v", "http://10.0.0.1:8080/v"),
+    ],
+)  # fmt: skip
+def test_where_clients_reach_the_models(server: dict[str, Any], url: str | None, shown: str) -> None:
+    one = Config.from_dict({"server": server, "admin": {} if url is None else {"gateway_url": url}})
+    check_admin(one)
+    assert gateway_url(one) == shown
+
+
+@pytest.mark.parametrize("url", ["models.example.com", "ftp://a", "https://a b", "https://a/'; rm", "", 'https://a"'])
+def test_what_cannot_be_an_address_of_the_models(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"admin\.gateway_url"):
+        check_admin(Config.from_dict({"admin": {"gateway_url": url}}))

@@ -172,3 +172,19 @@ def test_settings_that_cannot_be_used_are_refused_in_any_case() -> None:
     for server in ({"allowed_hosts": ["https://x"]}, {"cors_origins": ["x"]}):
         with pytest.raises(ConfigError):
             HostAndOriginCheck.of(Config.from_dict({"server": {"api_keys": ["sk-modelmux-first"], **server}}), "::")
+
+
+@pytest.mark.parametrize(
+    ("origins", "sites", "allowed"),
+    [
+        ([b"null"], [b"same-origin"], True), ([b"null"], [], False), ([b"null"], [b"same-site"], False),
+        ([b"null"], [b"cross-site"], False), ([b"null"], [b"same-origin", b"cross-site"], False),
+        ([b"null", b"null"], [b"same-origin"], False), ([b"https://evil.example"], [b"same-origin"], False),
+    ],
+)  # fmt: skip
+def test_a_page_that_sends_no_referrer_is_told_by_its_browser(
+    origins: list[bytes], sites: list[bytes], allowed: bool
+) -> None:
+    headers = [(b"host", b"localhost"), *((b"origin", one) for one in origins)]
+    headers += [(b"sec-fetch-site", one) for one in sites]
+    assert (HostAndOriginCheck().refusal("GET", headers) is None) == allowed

@@ -23,6 +23,7 @@ def test_the_names_are_these() -> None:
     assert {k: v for k, v in vars(names).items() if k.isupper() and isinstance(v, str)} == {
         "EVENT_REQUEST": "request",
         "EVENT_REFUSED": "request_refused",
+        "EVENT_SIGN_IN": "sign_in",
         "EVENT_ATTEMPT_FAILED": "attempt_failed",
         "EVENT_DEPLOYMENT": "deployment",
         "EVENT_INTERNAL_ERROR": "internal_error",

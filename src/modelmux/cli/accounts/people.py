@@ -10,12 +10,14 @@ from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_person
+from modelmux.accounts.fields import FieldError
 from modelmux.accounts.find import find_person
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import PERSON, Person
+from modelmux.accounts.sign_ins import Subject, subject_of
 from modelmux.accounts.views import person_view, plain
 from modelmux.cli.accounts.access import Access
-from modelmux.cli.accounts.api.open_api import accounts_options
+from modelmux.cli.accounts.api.open_api import accounts_options, needs_this_machine
 from modelmux.cli.accounts.directory import (
     NONE,
     is_word,
@@ -25,8 +27,10 @@ from modelmux.cli.accounts.directory import (
     with_directory,
 )
 from modelmux.cli.accounts.rates import rate_options, take_rates
+from modelmux.cli.dashboard import at_option, new_link, print_link
 from modelmux.cli.lazy_group import CommandGroup
-from modelmux.cli.output import print_json, print_lines
+from modelmux.cli.options import config_options, read_config
+from modelmux.cli.output import print_json, print_lines, warn
 
 
 @click.group(cls=CommandGroup)
@@ -109,6 +113,27 @@ def edit(
         return edit.people[0]
 
     _print(with_directory(config_path, overrides, run), "changed", json=json)
+
+
+@people.command("link")
+@click.argument("person")
+@config_options
+@at_option
+@needs_this_machine
+def link(person: str, config_path: Path | None, overrides: dict[str, Any], at: str | None) -> None:
+    """Print a link that signs a person in to the dashboard, with the role of now: once, within ten minutes."""
+    loaded = read_config(config_path, overrides)
+    warn(loaded.warnings)
+
+    async def run(access: Access) -> Subject:
+        directory = await access.read()
+        subject = subject_of(directory, find_person(directory, person).id)
+        if subject is None:
+            raise FieldError("person", f"{person!r} is disabled", "enable the person with --enable of `people edit`")
+        return subject
+
+    subject = with_directory(config_path, overrides, run)
+    print_link(new_link(loaded.config, subject, at))
 
 
 def _print(person: Person, what: str, *, json: bool) -> None:

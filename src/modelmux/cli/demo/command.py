@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import tempfile
 
 import click
 from rich.console import Console
 
 from modelmux.app import create_app
+from modelmux.cli.demo.dashboard import serve_dashboard
 from modelmux.cli.demo.next_steps import print_next_steps
 from modelmux.cli.demo.program import find_program
 from modelmux.cli.demo.tour import DemoTour
@@ -55,18 +57,24 @@ async def _demo(sock: socket.socket, console: Console, *, once: bool, verbose: b
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, stop.set)
+    log = make_log("error", "console", in_background=True)
+    url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with RunningEmulator(EmulatorSettings()) as emulator:
-        app = create_app(_config(emulator.base_url), log=make_log("error", "console", in_background=True))
-        with server_in_thread(app, sock):
-            url = f"http://127.0.0.1:{sock.getsockname()[1]}"
-            tour = DemoTour(console, url, emulator.app, verbose=verbose)
-            passed = await _tour(tour, stop, console, url, once=once)
+        with tempfile.TemporaryDirectory(prefix="modelmux-demo-") as folder:
+            config = _config(emulator.base_url, url, folder)
+            app = create_app(config, log=log)
+            with server_in_thread(app, sock), serve_dashboard(app, config, listen("127.0.0.1", 0), log) as link:
+                tour = DemoTour(console, url, emulator.app, verbose=verbose)
+                passed = await _tour(tour, stop, console, (url, link), once=once)
     if stop.is_set():
         console.print("stopped")
     return passed
 
 
-async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, url: str, *, once: bool) -> bool:
+async def _tour(
+    tour: DemoTour, stop: asyncio.Event, console: Console, addresses: tuple[str, str], *, once: bool
+) -> bool:
+    """:param addresses: of the gateway, and the link to its dashboard."""
     running = asyncio.ensure_future(tour.run())  # awaited below, either way
     stopped = asyncio.ensure_future(stop.wait())
     await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -76,16 +84,20 @@ async def _tour(tour: DemoTour, stop: asyncio.Event, console: Console, url: str,
         return True
     passed = running.result()
     if passed and not once:
-        print_next_steps(console, url, find_program())
+        print_next_steps(console, *addresses, find_program())
         await stopped
     stopped.cancel()
     await asyncio.wait({stopped})
     return passed
 
 
-def _config(upstream_url: str) -> Config:
+def _config(upstream_url: str, url: str, folder: str) -> Config:
+    """With accounts, for the dashboard: without a key in them, a gateway on loopback asks for none."""
     return Config.from_dict(
         {
+            "server": {"state_dir": folder},
+            "accounts": {"enabled": True, "store": f"sqlite:{folder}/accounts.db"},
+            "admin": {"gateway_url": url},
             "vertex": {"project": "demo-project", "location": "global", "base_url": upstream_url},
             "auth": {"access_token": "demo-token"},
         }

@@ -12,13 +12,15 @@ from modelmux.cli.demo.tour import MODEL
 _USUAL_PORT = ":3000"
 
 
-def print_next_steps(console: Console, url: str, program: Program) -> None:
+def print_next_steps(console: Console, url: str, link: str, program: Program) -> None:
     """What a newcomer can paste right now. No line is wrapped: one that was could not be copied."""
     base_url = f"{url}/v1"
     console.rule("[bold]The gateway keeps serving[/bold]")
     console.print(f"OpenAI base URL     [bold]{base_url}[/bold]   for Chat Completions and Responses", soft_wrap=True)
     console.print(f"Anthropic base URL  [bold]{url}[/bold]      for Messages", soft_wrap=True)
-    console.print("Any API key will do; nothing leaves this machine.", soft_wrap=True)
+    console.print("Any API key will do, until the dashboard has one; nothing leaves this machine.", soft_wrap=True)
+    console.print("Dashboard, where you sign in once, within ten minutes:", style="bold", soft_wrap=True)
+    _line(console, link)
     console.print("curl:", style="bold")
     body = f'{{"model":"{MODEL}","max_tokens":200,"messages":[{{"role":"user","content":"Hello!"}}]}}'
     _line(console, f"curl {base_url}/chat/completions -H 'content-type: application/json' -d '{body}'")

@@ -14,13 +14,11 @@ from dataclasses import replace
 from typing import Final
 
 from modelmux.accounts.directory import Directory
-from modelmux.admin.app import AdminApp
 from modelmux.admin.backend import WorkerState
 from modelmux.admin.listener import AdminListener
 from modelmux.admin.open_backend import open_backend
-from modelmux.admin.tokens import authenticator
 from modelmux.config import Config
-from modelmux.config.admin_check import admin_tokens
+from modelmux.process.admin_app import serve_admin
 from modelmux.process.server import gateway_config
 from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
 from modelmux.process.workers.protocol import DirectoryChanged
@@ -33,7 +31,6 @@ from modelmux.server.refused import RefusedRequests
 from modelmux.store.directory.open_directory import open_directory, open_feed
 from modelmux.store.ledger.open_ledger import open_ledger
 from modelmux.telemetry.log import Log
-from modelmux.wire.redaction import redaction_of
 
 #: Seconds that a write waits until each worker has it, and between two looks.
 LONGEST_WAIT: Final = 1.0
@@ -77,11 +74,7 @@ class AdminServer(ChildServer):
         def teams() -> Directory:
             return self._feed.current
 
-        self._refused.redact = redaction_of(
-            [*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)]
-        )
-        api = AdminApp(backend, authenticator(config.admin, teams), log=log, refused=self._refused)
-        self._listener.serve(config, api)
+        serve_admin(self._listener, config, backend, teams, log, self._refused, self._runtime)
 
     async def await_workers(self, version: int) -> int:
         """See ``Backend``."""

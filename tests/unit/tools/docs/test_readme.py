@@ -25,6 +25,7 @@ def test_the_parts_are_in_order() -> None:
         "Install",
         "Sixty seconds",
         "Connect your client",
+        "Hand it out",
         "Compared with others",
         "What it costs",
         "Quick answers",

@@ -1,0 +1,146 @@
+"""The overview: the last 24 hours, who spent, which models answered, and what needs attention. From rollups alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from modelmux.accounts.views import time_text
+from modelmux.dashboard.charts import decimal, percent, share
+from modelmux.dashboard.page import ROOT, Data, Page, Visit, part
+
+_HOUR: Final = 3_600_000_000
+_DAY: Final = 24 * _HOUR
+#: Of a budget, from which on it is shown; of requests, from which on errors are.
+_SPENT: Final = 80.0
+_ERRORS: Final = 5.0
+_FEWEST: Final = 20
+#: Days before its end in which a key is shown.
+_EXPIRES: Final = 7
+_BUDGETS: Final = "200"
+#: Rows of a list of the page.
+_ROWS: Final = 12
+
+
+async def build(visit: Visit) -> Data:
+    if not visit.may("usage.read"):
+        return {"has_usage": False, "attention": []}
+    end = (visit.now // _HOUR + 1) * _HOUR
+    start, before = time_text(end - _DAY) or "", time_text(end - 2 * _DAY) or ""
+    period = {"start": start, "end": time_text(end) or ""}
+    by_hour = await visit.read("/usage", bucket="1h", **period)
+    earlier = await visit.read("/usage", bucket="all", start=before, end=start)
+    models = await visit.read("/usage", bucket="all", group_by="model", **period)
+    teams = await visit.read("/usage", bucket="all", group_by="team", **period)
+    total = by_hour["total"]
+    return {
+        "has_usage": True,
+        "period": period,
+        "total": total,
+        "error_percent": percent(total["errors"], total["requests"]),
+        "cache_read_percent": _cache_read(total["tokens"]),
+        "before": earlier["total"],
+        "change_percent": _change(earlier["total"]["cost"]["amount"], total["cost"]["amount"]),
+        "hours": [_hour(one) for one in by_hour["data"]],
+        "models": _groups(models),
+        "teams": _groups(teams),
+        "in_flight": (await visit.read("/status"))["in_flight"] if visit.may("status.read") else None,
+        "attention": [*await _budgets(visit), *await _keys(visit), *_usage(total), *await _status(visit)],
+        "has_keys": await _has_keys(visit) if visit.may("keys.write") and not total["requests"] else None,
+        "may_create": visit.may("keys.write"),
+    }
+
+
+async def _has_keys(visit: Visit) -> bool:
+    return bool((await visit.read("/keys", limit="1"))["data"])
+
+
+def _hour(bucket: Data) -> Data:
+    results = bucket["results"]
+    cost = sum((decimal(one["cost"]["amount"]) for one in results), start=decimal(0))
+    return {
+        "start": bucket["start"],
+        "label": datetime.fromisoformat(bucket["start"]).strftime("%H:%M"),
+        "requests": sum(one["requests"] for one in results),
+        "errors": sum(one["errors"] for one in results),
+        "cost": {"amount": str(cost), "currency": "USD"},
+    }
+
+
+def _groups(report: Data) -> list[Data]:
+    rows = [one for bucket in report["data"] for one in bucket["results"]]
+    most = max([*(decimal(one["cost"]["amount"]) for one in rows), decimal(0)])
+    for one in rows:
+        one["error_percent"] = percent(one["errors"], one["requests"])
+        one["cache_read_percent"] = _cache_read(one["tokens"])
+        one["percent_of_most"] = percent(one["cost"]["amount"], float(most))
+    return rows[:_ROWS]
+
+
+def _cache_read(tokens: Data) -> float:
+    read = tokens["cache_read"]
+    return percent(read, tokens["input"] + tokens["cache_write"] + tokens["cache_write_1h"] + read)
+
+
+def _change(before: str, now: str) -> float | None:
+    """None where there was nothing to compare with."""
+    return percent(now, before) - 100 if decimal(before) > 0 else None
+
+
+async def _budgets(visit: Visit) -> list[Data]:
+    if not visit.may("budgets.read"):
+        return []
+    page, items = await visit.read("/budgets", limit=_BUDGETS), []
+    for budget in page["data"]:
+        for window in budget["windows"] if budget["status"] == "active" else ():
+            spent = share(window["limit"], window["spent"], window["held"])
+            used = spent.spent + spent.held
+            if used >= _SPENT:
+                level = "bad" if used >= 100 and budget["mode"] == "hard" else "warn"
+                text = f"Budget {budget['name']}: {spent.percent:g} % spent"
+                items.append(_item(level, text, f"{ROOT}/budgets/{part(budget['id'])}"))
+    return sorted(items, key=lambda one: str(one["level"]))[:_ROWS]
+
+
+async def _keys(visit: Visit) -> list[Data]:
+    if not visit.may("keys.read"):
+        return []
+    now, items = visit.now, []
+    soon = time_text(now + _EXPIRES * _DAY) or ""
+    page = await visit.read("/keys", limit=str(_ROWS), status="active", expires_before=soon)
+    for key in page["data"]:
+        ends = datetime.fromisoformat(key["expires_at"])
+        days = (ends - datetime.fromtimestamp(now / 1_000_000, UTC)).days
+        text = f"Key {key['name']} expires in {days} days" if days > 0 else f"Key {key['name']} expires today"
+        if ends.timestamp() * 1_000_000 <= now:
+            text = f"Key {key['name']} has expired"
+        items.append(_item("warn", text, f"{ROOT}/keys/{part(key['id'])}"))
+    return items
+
+
+def _usage(total: Data) -> list[Data]:
+    items = []
+    errors = percent(total["errors"], total["requests"])
+    if errors >= _ERRORS and total["requests"] >= _FEWEST:
+        items.append(_item("warn", f"{errors:g} % of requests failed", f"{ROOT}/requests"))
+    if total["unpriced"]:
+        items.append(_item("warn", f"{total['unpriced']:,} requests of a model without a price", None))
+    return items
+
+
+async def _status(visit: Visit) -> list[Data]:
+    if not visit.may("status.read"):
+        return []
+    status = await visit.read("/status")
+    behind = sum(not one["is_current"] for one in status["workers"])
+    items = [_item("bad", f"{behind} workers do not have the accounts of now", None)] if behind else []
+    if status["ledger"]["alerts_due"]:
+        items.append(_item("warn", f"{status['ledger']['alerts_due']} alerts were not delivered yet", None))
+    return items
+
+
+def _item(level: str, text: str, href: str | None) -> dict[str, Any]:
+    return {"level": level, "text": text, "href": href}
+
+
+OVERVIEW: Final = Page(ROOT, "overview.html", "Overview", "self.read", build, nav="Overview")

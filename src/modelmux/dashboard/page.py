@@ -1,0 +1,177 @@
+"""Pages and actions as values, and what they are built from: a visit, whose reads and writes are calls of the
+admin API.
+
+A page shows nothing that its visitor could not read over the API, and changes nothing that the API would refuse: there
+is no second logic of roles here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.fields import FieldError
+from modelmux.accounts.roles import Permission, Scope, may
+from modelmux.admin.callers import Caller
+from modelmux.admin.dispatch import ApiRequest, Dispatcher
+from modelmux.admin.errors import of_field
+from modelmux.admin.operation import BASE
+from modelmux.errors import GatewayError
+
+ROOT: Final = "/dashboard"
+Data = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Site:
+    """What pages say of the gateway itself.
+
+    :param gateway_url: where clients reach the models, without a slash at the end.
+    :param model: one that is served, for examples.
+    """
+
+    gateway_url: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A request of a person who is signed in, or of a program with a token.
+
+    :param path: the parts of the path that the template of the page names.
+    :param query, form: each name once.
+    """
+
+    dispatcher: Dispatcher
+    caller: Caller
+    address: str
+    site: Site
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    form: Mapping[str, str] = field(default_factory=dict)
+
+    def may(self, permission: Permission) -> bool:
+        return may(self.caller.principal, permission)
+
+    async def read(self, path: str, **params: str) -> Data:
+        """The body of ``GET /admin/v1…`` as plain values. :raises GatewayError, FieldError, StoreFailed:"""
+        return await self._call("GET", path, urlencode(params).encode(), b"")
+
+    async def write(self, path: str, body: Data, once: str | None = None) -> Data:
+        """The body of the reply of ``POST``, as plain values, with ``pending_workers`` if some do not have the change
+        yet.
+
+        :param once: the ``Idempotency-Key``: what is sent again with it changes nothing twice.
+        :raises GatewayError, FieldError, StoreFailed:
+        """
+        return await self._call("POST", path, b"", msgspec.json.encode(body), once)
+
+    async def _call(self, method: str, path: str, query: bytes, body: bytes, once: str | None = None) -> Data:
+        async def read_body() -> bytes:
+            return body
+
+        request = ApiRequest(
+            method=method, path=BASE + path, query=query, body=read_body, address=self.address, idempotency_key=once
+        )  # fmt: skip
+        operation, parts = self.dispatcher.find(method, request.path, self.caller.principal)
+        reply = await self.dispatcher.run(operation, parts, self.caller.principal, request)
+        values: Data = msgspec.to_builtins(reply.body)
+        return values | {"pending_workers": reply.pending} if reply.pending else values
+
+    async def read_filtered(self, path: str, names: Iterable[str], limit: str) -> Data:
+        """A page of a list by the filters of the query, and ``filters``, ``after`` and ``filter_problem``: why there is
+        nothing, if a filter cannot be used, for the form that shows it again."""
+        chosen = {name: self.query[name].strip() for name in names if self.query.get(name, "").strip()}
+        after = self.query.get("after", "")
+        data: Data = {"filters": chosen, "after": after, "filter_problem": None}
+        try:
+            return data | await self.read(path, limit=limit, **chosen, **({"after": after} if after else {}))
+        except (GatewayError, FieldError) as error:
+            problem = of_field(error) if isinstance(error, FieldError) else error
+            if problem.status != 400:
+                raise
+            return data | {
+                "filter_problem": problem.public_message, "data": [], "has_more": False, "next": None,
+            }  # fmt: skip
+
+    @property
+    def now(self) -> int:
+        """Microseconds in UTC."""
+        return self.dispatcher.backend.now()
+
+    async def names(self) -> Names:
+        directory = await self.dispatcher.read()
+        return Names(directory, Scope(directory, self.caller.principal))
+
+
+class Names:
+    """What records that a visitor sees are called; the id of others."""
+
+    def __init__(self, directory: Directory, scope: Scope) -> None:
+        self._directory = directory
+        self._scope = scope
+
+    def key(self, id: str) -> str:
+        record = self._directory.keys.get(id)
+        return record.name if record is not None and self._scope.sees(record) else id
+
+    def team(self, id: str) -> str:
+        record = self._directory.teams.get(id)
+        return record.name if record is not None and self._scope.sees(record) else id
+
+    def person(self, id: str) -> str:
+        record = self._directory.people.get(id)
+        return record.email if record is not None and self._scope.sees(record) else id
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, which is JSON as well: what ``build`` returns.
+
+    :param path: with ``{id}`` and so on.
+    :param permission: without which it is refused; which records, the API decides.
+    :param nav: what the navigation calls it; empty if it is not there.
+    """
+
+    path: str
+    template: str
+    title: str
+    permission: Permission
+    build: Callable[[Visit], Awaitable[Data]]
+    nav: str = ""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An action that leads to another page."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An action with something to show that is shown this once."""
+
+    template: str
+    title: str
+    data: Data
+
+
+@dataclass(frozen=True)
+class Action:
+    """A form. :param page: that it is on: shown again, with the error, where it is refused."""
+
+    path: str
+    permission: Permission
+    run: Callable[[Visit], Awaitable[Moved | Shown]]
+    page: Page
+
+
+def part(text: str) -> str:
+    """A part of a path."""
+    return quote(text, safe="")
