@@ -89,14 +89,15 @@ def digests_of(body: bytes, key: bytes) -> PromptDigests | None:
         messages = [b"%b\0%b" % (one.role.encode(), b"\0".join(_content(one.content))) for one in read.messages]
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
-    kept = kept_indexes(len(messages), MOST_MESSAGES)
+    kept, absent = kept_indexes(len(messages), MOST_MESSAGES), _digest(b"", key)
+    settings = [_value(getattr(read, name)) for name in SETTINGS]
     return PromptDigests(
-        key_check=_digest(b"", key),
+        key_check=absent,
         tools=_chain(tools, MOST_TOOLS, key),
         system=_chain(system, MOST_SYSTEM, key),
         messages=_chain(messages, MOST_MESSAGES, key),
         roles="".join(_ROLES.get(read.messages[index].role, _OTHER) for index in kept),
-        settings=b"".join(_digest(_value(getattr(read, name)), key) for name in SETTINGS),
+        settings=b"".join(_digest(value, key) if value else absent for value in settings),
     )
 
 

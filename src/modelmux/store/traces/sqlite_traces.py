@@ -97,22 +97,27 @@ def add(connection: sqlite3.Connection, traces: Sequence[Trace], now: int) -> No
 
     :param now: microseconds in UTC.
     """
+    encoded = [encode_trace(trace) for trace in traces]
     with transaction(connection, "IMMEDIATE"):
-        for trace in traces:
-            request = trace.request
-            text, prompt = encode_trace(trace)
-            number = connection.execute(
-                "INSERT INTO requests (at, conversation, request_id, row_id, message_id, upstream_request_id, trace_id)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (request.at, trace.conversation, request.request_id, request.row_id, request.message_id,
-                 request.upstream_request_id, request.trace_id),
-            ).lastrowid  # fmt: skip
-            connection.execute("INSERT INTO details VALUES (?, ?, ?)", (number, text, prompt))
-        _drop(connection, now)
+        (newest,) = connection.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+        numbered = list(enumerate(traces, newest + 1))
+        connection.executemany(
+            "INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [_row(number, trace) for number, trace in numbered]
+        )
+        connection.executemany(
+            "INSERT INTO details VALUES (?, ?, ?)",
+            [(number, *columns) for (number, _), columns in zip(numbered, encoded, strict=True)],
+        )
+        _drop(connection, newest + len(traces), now)
 
 
-def _drop(connection: sqlite3.Connection, now: int) -> None:
-    (newest,) = connection.execute("SELECT coalesce(max(number), 0) FROM requests").fetchone()
+def _row(number: int, trace: Trace) -> tuple[int | bytes | str | None, ...]:
+    one = trace.request
+    ids = (one.request_id, one.row_id, one.message_id, one.upstream_request_id, one.trace_id)
+    return (number, one.at, trace.conversation, *ids)
+
+
+def _drop(connection: sqlite3.Connection, newest: int, now: int) -> None:
     (old,) = connection.execute(  # from the oldest on, up to the first that is kept
         "SELECT coalesce((SELECT number FROM requests WHERE at > ? ORDER BY number LIMIT 1), ?)",
         (now - _MICROSECONDS, newest + 1),
