@@ -29,6 +29,7 @@ from modelmux.gateway.open_telemetry import OpenTelemetry
 from modelmux.gateway.operator_warnings import operator_warnings
 from modelmux.gateway.refusals import Refusals
 from modelmux.gateway.services import Services, StreamSettings
+from modelmux.gateway.traces.recorder import RequestTraces
 from modelmux.providers.vertex_claude.provider import VertexClaude
 from modelmux.routing.retry import RetryPolicy
 from modelmux.routing.routes import Routes
@@ -126,9 +127,9 @@ class Gateway:
         self.metrics.teams = team_labels(self.directory, config.metrics.max_teams)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
         self._open_telemetry = OpenTelemetry(self._environment, runtime, self.metrics)
+        self.traces = RequestTraces(config, self._state, runtime, self._log)
         self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
-        self._refusals = Refusals(runtime.clock)
-        self._counts = CountState(runtime.clock)
+        self._refusals, self._counts = Refusals(runtime.clock), CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
         self._workers = config.server.workers  # a reload starts no further ones
         on_wait = self.metrics.count_wait
@@ -213,9 +214,8 @@ class Gateway:
         redact = redaction_of([*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)])
         services = self._services(config, tokens, fetcher, redact)
         pages = page_routes(self.metrics, self.readiness)
-        max_bytes = config.server.max_body_bytes
-        served = served_surfaces(services, pages, self.readiness, max_bytes, self.body_memory, self._running)
-        application = Application(served, self._options(config, redact))
+        own = self.readiness, config.server.max_body_bytes, self.body_memory, self._running
+        application = Application(served_surfaces(services, pages, *own), self._options(config, redact))
         origins = read_origins(config.server.cors_origins)
         outermost = Cors(application, origins) if origins else application
         return Snapshot(config, outermost, application.known_path, services.routes, tokens, fetcher, redact)
@@ -313,6 +313,7 @@ class Gateway:
             is_metered=self.metering.writer is not None,
             budgets=meters.budgets,
             tracer=self._open_telemetry.tracer(config, redact, self.directory),
+            traces=self.traces.recorder(config, redact, self.directory),
             note_call=meters.note_call,
             limits=limits,
             own_keys=self.metering.own_keys(config, self.directory, limits),
@@ -355,6 +356,7 @@ class Gateway:
         await self.responses.store.aclose()
         await self.metering.aclose()
         await self._open_telemetry.aclose()
+        await self.traces.aclose()
         if self.directory is not None:
             await self.directory.aclose()
 

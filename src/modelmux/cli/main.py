@@ -29,6 +29,7 @@ _COMMANDS: Final = {
     "validate": ("validate", "validate", "Deprecated name of doctor."),
     "chat": ("chat.command", "chat", "Talk to a model through the gateway, from the terminal."),
     "logs": ("logs.command", "logs", "Show the log files, and print or follow their last lines."),
+    "trace": ("trace.command", "trace", "Explain one request: attempts, times, prompt cache."),
     "usage": ("usage.command", "usage", "Show what was used and what it cost; export and check the ledger."),
     "ledger": ("ledger.command", "ledger", "List and show rows of the ledger, and resolve those in doubt."),
     "keys": ("accounts.keys", "keys", "Create, list, edit, rotate and revoke virtual keys."),

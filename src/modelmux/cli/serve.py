@@ -184,7 +184,7 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway, admin_url
     has_keys = app.directory is not None and bool(app.directory.current.keys)
     for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config), has_keys=has_keys):
         log.info(names.EVENT_START, message=line)
-    for notice in filter(None, (app.responses.notice, app.metering.notice)):
+    for notice in filter(None, (app.responses.notice, app.metering.notice, app.traces.notice)):
         log.info(names.EVENT_START, message=notice)
     if admin_url:
         _log_admin(log, config, admin_url)

@@ -13,7 +13,7 @@ def restart_needed(before: Config, after: Config) -> list[str]:
         "server.host", "server.port", "server.reuse_port", "server.log_level", "server.log_format",
         "server.drain_delay", "server.drain_timeout", "server.state_dir", "server.workers", "responses.store",
         "responses.ttl", "responses.max_bytes", "accounts.tags", "accounts.retention",
-        "accounts.webhook", "accounts.webhook_secret", "admin.listen", "metrics", "logs", "tls",
+        "accounts.webhook", "accounts.webhook_secret", "admin.listen", "metrics", "logs", "tls", "traces",
     ]  # fmt: skip
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]

@@ -29,6 +29,7 @@ from modelmux.config.responses_schema import ResponsesConfig
 from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamingConfig
 from modelmux.config.tls_schema import TlsConfig
+from modelmux.config.traces_schema import TracesConfig
 from modelmux.config.values import Bytes, Seconds, Secret
 
 _URL = (
@@ -310,6 +311,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     accounts: AccountsConfig = field(default_factory=AccountsConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    traces: TracesConfig = field(default_factory=TracesConfig)
     aliases: Annotated[
         dict[str, str | AliasConfig],
         doc(

@@ -276,8 +276,12 @@ class Exchange:
         )
         for observer in services.observers:
             observer.settled(record)
+        body = self.prepared.encoded if self.prepared is not None else None
         if tracer is not None:
-            tracer.settled(record, parent, self.prepared.encoded if self.prepared is not None else None, now)
+            tracer.settled(record, parent, body, now)
+        if services.traces is not None:
+            session = self.decoded.conversation_id if self.decoded is not None else None
+            services.traces.settled(record, body, session, now)
 
     def _close_record(self, now: float) -> None:
         """End the record of the attempt with content, and keep the thinking of its reply."""

@@ -23,6 +23,7 @@ from modelmux.runtime import Runtime
 from modelmux.store.base import ResponseStore, ThinkingStore
 from modelmux.telemetry.log import Log
 from modelmux.telemetry.observers import ExchangeObserver
+from modelmux.telemetry.records import ExchangeRecord
 from modelmux.telemetry.tracing.tracer import Tracer
 from modelmux.upstream.base import TokenSource, Upstream
 from modelmux.upstream.downloads.cache import Fetched
@@ -84,6 +85,18 @@ class Admitted(Protocol):
         ...
 
 
+class Traces(Protocol):
+    """Keeps records of requests; ``gateway/traces`` has the real one."""
+
+    def settled(self, record: ExchangeRecord, body: bytes | None, session: str | None, clock: float) -> None:
+        """A request is over.
+
+        :param body: of its last call. :param session: what its body calls the conversation.
+        :param clock: monotonic seconds of now.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
     """How streams are sent.
@@ -104,7 +117,7 @@ class Services:
     """See the module.
 
     :param budgets, note_call: None where requests leave no rows. :param limits, own_keys: None without accounts.
-    :param tracer: None where requests are not traced.
+    :param tracer: None where requests are not traced. :param traces: None where no records of them are kept.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
 
@@ -129,6 +142,7 @@ class Services:
     is_metered: bool = False
     budgets: Budgets | None = None
     tracer: Tracer | None = None
+    traces: Traces | None = None
     note_call: NoteCall | None = None
     limits: Limits | None = None
     own_keys: OwnKeys | None = None

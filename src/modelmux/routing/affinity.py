@@ -30,13 +30,19 @@ def affinity_key(prefix: Iterable[object], name: str | None, headers: Sequence[t
     :param prefix: what is the same in every turn; read only if nothing names the conversation.
     :param name: what the client's body calls the conversation.
     """
+    session = session_of(name, headers)
+    return _digest(msgspec.json.encode(list(prefix)) if session is None else session)
+
+
+def session_of(name: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+    """What the client calls the conversation, in its body or else in a header; None if it does not name it."""
     if name:
-        return _digest(name.encode("utf-8", "surrogatepass"))
+        return name.encode("utf-8", "surrogatepass")
     for header in _HEADERS:
         for key, value in headers:
             if key == header and value:
-                return _digest(value)
-    return _digest(msgspec.json.encode(list(prefix)))
+                return value
+    return None
 
 
 def stable_prefix(body: MessagesRequest) -> Iterator[object]:

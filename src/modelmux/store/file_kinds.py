@@ -42,6 +42,8 @@ class FileKind:
 
 #: "MMXR".
 RESPONSES: Final = FileKind(0x4D4D5852, "stored responses", version=1)
+#: "MMXT".
+TRACES: Final = FileKind(0x4D4D5854, "traces of requests", version=1)
 #: "MMXA".
 ACCOUNTS: Final = FileKind(0x4D4D5841, "modelmux accounts")
 

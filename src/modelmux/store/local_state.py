@@ -54,7 +54,12 @@ class LocalState:
     @classmethod
     def of_library(cls, config: Config, environment: Mapping[str, str]) -> LocalState:
         """For a gateway inside another program: nothing is written unless a setting needs a directory."""
-        needs_directory = config.server.state_dir or config.responses.store == "sqlite" or config.accounts.enabled
+        needs_directory = (
+            config.server.state_dir
+            or config.responses.store == "sqlite"
+            or config.accounts.enabled
+            or config.traces.enabled
+        )
         return cls.of_service(config, environment) if needs_directory else cls(None)
 
     def worker_ended(self, worker: int) -> None:

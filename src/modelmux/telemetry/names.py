@@ -25,6 +25,7 @@ EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
 EVENT_ACCOUNTS: Final = "accounts"  # keys cannot be read, or can be again
 EVENT_SIGN_IN: Final = "sign_in"  # a session of the dashboard began
 EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait, are written again, or are lost
+EVENT_TRACES: Final = "traces"  # records for `modelmux trace` are not written, or are again
 EVENT_BUDGET: Final = "budget"  # a budget has reached a threshold, or the webhook for that fails, or works again
 
 #: Log field -> its meaning. A field without a value is left out of a line.

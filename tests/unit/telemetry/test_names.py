@@ -41,6 +41,7 @@ def test_the_names_are_these() -> None:
         "EVENT_RESPONSE_STORE": "response_store",
         "EVENT_ACCOUNTS": "accounts",
         "EVENT_LEDGER": "ledger",
+        "EVENT_TRACES": "traces",
         "EVENT_BUDGET": "budget",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",

@@ -74,7 +74,7 @@ async def test_without_a_lifespan_the_first_request_begins_the_recovery(
 
 async def test_a_note_keeps_nothing_of_a_request_that_is_over(tmp_path: Path) -> None:
     """Its body may be large, and the ledger may fail for long."""
-    world = World(tmp_path, unanswered(), retries={"max": 0})
+    world = World(tmp_path, unanswered(), retries={"max": 0}, traces={"enabled": False})
     await world.begin(NANO)
     metering = world.app.metering
     assert metering.writer is not None

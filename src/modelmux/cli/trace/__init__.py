@@ -1,0 +1,1 @@
+"""``modelmux trace``: one request, explained."""

@@ -1,0 +1,1 @@
+"""Records of requests for ``modelmux trace``."""

@@ -1,0 +1,1 @@
+"""Records of the latest requests in a SQLite file, for ``modelmux trace``."""
