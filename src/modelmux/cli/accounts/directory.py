@@ -66,8 +66,7 @@ def _run(open_access: Callable[[], Access], action: Callable[[Access], Awaitable
     except ConfigError as error:
         exit_with_config_error(error)
     except FieldError as error:
-        remedy = error.expected[:1].upper() + error.expected[1:]
-        exit_with_error([f"{error.field}: {error.problem}"], remedy if remedy.endswith("?") else f"{remedy}.")
+        exit_with_error([f"{error.field}: {error.problem}"], error.remedy)
     except StoreFailed as error:
         exit_with_error([f"the accounts cannot be used: {error}"])
     except (ApiError, msgspec.ValidationError) as error:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_query import Bucket, UsageQuery
@@ -19,6 +20,7 @@ from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.options import read_config
 from modelmux.cli.output import print_json, warn
 from modelmux.cli.usage.from_api import Answer, ask_usage, zone_name
+from modelmux.cli.usage.names import names_of, unknown_models, with_ids
 from modelmux.cli.usage.options import (
     Sources,
     Where,
@@ -34,6 +36,7 @@ from modelmux.cli.usage.options import (
 )
 from modelmux.cli.usage.report import as_json, table
 from modelmux.config import Config
+from modelmux.store.ledger.base import Ledger
 
 _COMMANDS: Final = {
     "export": ("usage.export", "export", "Write the rows of the ledger: csv, jsonl, parquet or FOCUS."),
@@ -43,6 +46,7 @@ _COMMANDS: Final = {
 _DIMENSIONS: Final = ("key", "team", "person", "model")
 _BUCKETS: Final[dict[str, Bucket]] = {"hour": "1h", "day": "1d", "month": "1mo"}
 _DEFAULT: Final = "30d"
+_NO_MODEL: Final = "no model is called {}; usage is by the models that answered, as `modelmux usage` lists them"
 
 
 class By(Struct, frozen=True):
@@ -92,13 +96,12 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
         warn(loaded.warnings)
         config = loaded.config
         query, clock = _query(by, last, period, *read_zone(zone, config), where, now)
-        rows = with_ledger(context, config, lambda ledger: ledger.usage(query))
-        answer = Answer(rows, bool(config.accounts.prices), _tag_warnings(by.names, where, config))
+        answer = with_ledger(context, config, lambda ledger: _from_ledger(context, config, ledger, query))
     if json:
-        print_json(as_json(query, answer.rows, clock, own_prices=answer.own_prices))
+        print_json(as_json(query, answer.rows, clock, answer.names, own_prices=answer.own_prices))
     else:
         click.echo(_heading(query, clock, own_prices=answer.own_prices))
-        for line in table(query, answer.rows, clock):
+        for line in table(query, answer.rows, clock, answer.names):
             click.echo(line)
     unpriced = total(query, answer.rows).unpriced
     warn([*answer.warnings, *([unpriced_warning(unpriced)] if unpriced else [])])
@@ -110,6 +113,16 @@ async def _from_api(
     name, clock = read_zone_of(zone or await zone_name(client))
     query, clock = _query(by, last, period, name, clock, where, now)
     return query, await ask_usage(client, query), clock
+
+
+async def _from_ledger(context: click.Context, config: Config, ledger: Ledger, query: UsageQuery) -> Answer:
+    """:raises FieldError: a filter names what there is not. :raises StoreFailed:"""
+    directory, catalog = Sources.of(context).read_directory(config), config.build_catalog()
+    rows = await ledger.usage(replace(query, where=with_ids(query.where, directory, catalog)))
+    warnings = _tag_warnings(query.group_by, query.where, config)
+    if not rows:
+        warnings += [_NO_MODEL.format(name) for name in unknown_models(query.where, catalog)]
+    return Answer(rows, bool(config.accounts.prices), warnings, names_of(directory, query.group_by, rows))
 
 
 def _query(

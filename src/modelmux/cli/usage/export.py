@@ -21,6 +21,7 @@ from modelmux.cli.accounts.api.open_api import needs_this_machine
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_error, print_lines, warn
 from modelmux.cli.usage.end_users import with_end_users
+from modelmux.cli.usage.names import with_ids
 from modelmux.cli.usage.options import (
     Sources,
     Where,
@@ -74,9 +75,11 @@ def export(context: click.Context, config_path: Path | None, overrides: dict[str
         source = _Focus(version or _NEWEST, billing_account or _ACCOUNT, tuple(loaded.config.accounts.tags))
 
     async def write(ledger: Ledger) -> None:
+        directory = Sources.of(context).read_directory(loaded.config)
+        chosen = replace(query, where=with_ids(query.where, directory, loaded.config.build_catalog()))
         with _opened(out) as file:
             writer = _WRITERS[kind](source.columns, file)
-            async for entries in pages(ledger, query):
+            async for entries in pages(ledger, chosen):
                 writer.write([row for entry in entries for row in source.rows(entry)])
             writer.write(source.last())
             writer.close()

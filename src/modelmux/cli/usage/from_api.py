@@ -14,16 +14,21 @@ from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant, parse_instant
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.cli.accounts.api.client import AdminClient
+from modelmux.cli.usage.names import NAME_FIELDS, Names
 
 _TAG: Final = "tag:"
 
 
 class Answer(Struct, frozen=True):
-    """:param own_prices: the gateway has some. :param warnings: for people."""
+    """
+    :param own_prices: the gateway has some. :param warnings: for people.
+    :param names: those of groups, as far as they are known.
+    """
 
     rows: list[UsageRow]
     own_prices: bool
     warnings: list[str]
+    names: Names = {}
 
 
 async def zone_name(client: AdminClient) -> str:
@@ -40,7 +45,14 @@ async def ask_usage(client: AdminClient, query: UsageQuery) -> Answer:
         for bucket in answer["data"]
         for result in bucket["results"]
     ]
-    return Answer(rows, answer["prices"] == "list_and_own", answer["warnings"])
+    names = {
+        (name, value): result[NAME_FIELDS[name]]
+        for bucket in answer["data"]
+        for result in bucket["results"]
+        for name in query.group_by
+        if name in NAME_FIELDS and (value := _value(name, result)) and result[NAME_FIELDS[name]]
+    }
+    return Answer(rows, answer["prices"] == "list_and_own", answer["warnings"], names)
 
 
 def _params(query: UsageQuery) -> dict[str, str]:

@@ -11,12 +11,15 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from modelmux.accounts.directory import Directory
+from modelmux.accounts.fields import FieldError
 from modelmux.accounts.periods import Period, parse_period
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError
 from modelmux.config.accounts_check import ZONE_HINT, zone_of
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.open_directory import stored_directory
 from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.open_ledger import NoLedger, open_existing_ledger
 
@@ -39,6 +42,7 @@ class Sources:
 
     open_ledger: Callable[[Config], Ledger] = open_existing_ledger
     now: Callable[[], float] = field(default_factory=lambda: Runtime().now)
+    read_directory: Callable[[Config], Directory] = stored_directory
 
     @classmethod
     def of(cls, context: click.Context) -> Sources:
@@ -146,6 +150,8 @@ def with_ledger(context: click.Context, config: Config, action: Callable[[Ledger
         exit_with_error([str(error)], error.hint)
     except StoreFailed as error:
         exit_with_error([f"the ledger cannot be used: {error}"])
+    except FieldError as error:
+        exit_with_error([f"{error.field}: {error.problem}"], error.remedy)
     except ValueError as error:
         exit_with_error([f"the ledger cannot answer this: {error}"], "Ask for another period, zone or filter.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, Final
@@ -10,16 +11,19 @@ from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.accounts.usage_views import by_time_and_cost, figures_json, total
 from modelmux.cli.sanitize import one_line
+from modelmux.cli.usage.names import NAME_FIELDS, Names
 
 _TIMES: Final = {"1h": "HOUR", "1d": "DAY", "1mo": "MONTH"}
 _FIGURES: Final = ("REQUESTS", "ERRORS", "INPUT", "CACHE-WRITE", "CACHE-READ", "OUTPUT", "USD")
 _SMALLEST: Final = 100_000  # nano-USD: the last of four decimals
 
 
-def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_prices: bool) -> dict[str, Any]:
+def as_json(
+    query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Names, *, own_prices: bool
+) -> dict[str, Any]:
     """The answer for machines.
 
-    :param own_prices: the configuration has some.
+    :param names: those of groups, as far as they are known. :param own_prices: the configuration has some.
     """
     return {
         "start": format_instant(query.start, zone),
@@ -31,7 +35,7 @@ def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_pr
         "rows": [
             {
                 "start": format_instant(row.start, zone),
-                **dict(zip(query.group_by, row.group, strict=True)),
+                **_group_json(query, row, names),
                 **figures_json(row),
             }
             for row in by_time_and_cost(rows)
@@ -40,25 +44,48 @@ def as_json(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, *, own_pr
     }  # fmt: skip
 
 
-def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo) -> list[str]:
-    """Lines of single words, so that other programs can split them; the last is the total."""
+def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Names) -> list[str]:
+    """Lines of single words, so that other programs can split them; the last is the total.
+
+    :param names: stand for the values of groups that have one.
+    """
+    labels = _labels(query, rows, names)
     times = [_TIMES[query.bucket]] if query.bucket != "all" else []
-    names = [*times, *(name.upper() for name in query.group_by)]
-    cells = [[*names, *_FIGURES]]
-    for row in by_time_and_cost(rows) if names else ():
+    heads = [*times, *(name.upper() for name in query.group_by)]
+    cells = [[*heads, *_FIGURES]]
+    for row in by_time_and_cost(rows) if heads else ():
         start = [_short(row.start, query, zone)] if times else []
-        cells.append(
-            [*start, *(one_line(value).replace(" ", "_") if value else "-" for value in row.group), *_cells(row)]
-        )
-    cells.append([*["TOTAL", *[""] * len(names)][: len(names)], *_cells(total(query, rows))])
+        groups = (labels[pair] for pair in zip(query.group_by, row.group, strict=True))
+        cells.append([*start, *(one_line(label).replace(" ", "_") for label in groups), *_cells(row)])
+    cells.append([*["TOTAL", *[""] * len(heads)][: len(heads)], *_cells(total(query, rows))])
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return [
         "  ".join(
-            f"{cell:<{width}}" if column < len(names) else f"{cell:>{width}}"
+            f"{cell:<{width}}" if column < len(heads) else f"{cell:>{width}}"
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in cells
     ]
+
+
+def _labels(query: UsageQuery, rows: Sequence[UsageRow], names: Names) -> dict[tuple[str, str | None], str]:
+    """What the table calls each group: its name, with the id behind it where another one has that name."""
+    pairs = dict.fromkeys(pair for row in rows for pair in zip(query.group_by, row.group, strict=True))
+    known = {(name, value): names.get((name, value)) if value else None for name, value in pairs}
+    uses = Counter((name, label) for (name, _), label in known.items())
+    return {
+        (name, value): (label if uses[name, label] == 1 else f"{label}({value})") if label else value or "-"
+        for (name, value), label in known.items()
+    }
+
+
+def _group_json(query: UsageQuery, row: UsageRow, names: Names) -> dict[str, str | None]:
+    group: dict[str, str | None] = {}
+    for name, value in zip(query.group_by, row.group, strict=True):
+        group[name] = value
+        if name in NAME_FIELDS:
+            group[NAME_FIELDS[name]] = names.get((name, value)) if value else None
+    return group
 
 
 def rounded(nano: int) -> str:

@@ -44,6 +44,14 @@ def open_directory(
     return store
 
 
+def stored_directory(config: Config, environment: Mapping[str, str] = os.environ) -> Directory:
+    """The directory of now; no file is created. It is empty if there is none.
+
+    :raises ConfigError: ``accounts.store`` cannot be used. :raises StoreFailed: the file cannot be read.
+    """
+    return open_directory(config, environment, leaves_nothing=True).load()
+
+
 def stored_prices(config: Config, environment: Mapping[str, str] = os.environ) -> PriceList:
     """The prices of a configuration, with those that operators have added; no file is created.
 
@@ -52,7 +60,7 @@ def stored_prices(config: Config, environment: Mapping[str, str] = os.environ) -
     prices = config.build_prices()
     if not config.accounts.enabled:
         return prices
-    return with_own_prices(prices, open_directory(config, environment, leaves_nothing=True).load().prices)
+    return with_own_prices(prices, stored_directory(config, environment).prices)
 
 
 def open_feed(

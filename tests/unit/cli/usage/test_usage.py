@@ -17,15 +17,21 @@ from modelmux.cli.usage.options import Sources
 from modelmux.cli.usage.report import rounded
 from support.cli import CommandResult, check_snapshot, run
 from support.clock import NOW
+from support.directories import directory_of, key, person, team
 from support.entries import entry, ledgers
 from support.memory_ledger import MemoryLedger
 
 MONTH = ("--period", "2026-11")
+DIRECTORY = directory_of(
+    team("org", "Research"), team("data", "Data Science", parent="org"), person("usr_ann"),
+    key("key_1", "ci", status="revoked"), key("key_2", "ci"),
+)  # fmt: skip
 
 
 def usage(home: Path, ledger: MemoryLedger, *options: str, **variables: str) -> CommandResult:
     ledger.is_open = True
-    return run("usage", *options, home=home, obj=Sources(lambda _: ledger, lambda: NOW), **variables)
+    sources = Sources(lambda _: ledger, lambda: NOW, lambda _: DIRECTORY)
+    return run("usage", *options, home=home, obj=sources, **variables)
 
 
 def rows(home: Path, ledger: MemoryLedger, *options: str) -> list[dict[str, Any]]:
@@ -114,6 +120,51 @@ def test_where_counts_only_what_is_named(tmp_path: Path, ledger: MemoryLedger) -
     assert requests("--where", "key=key_1", "--where", "key=key_2") == 2
     assert requests("--where", "key=key_1", "--where", "model=claude-next") == 0
     assert requests("--where", "tag:app=chat") == 1
+
+
+def test_where_takes_the_names_that_people_know(tmp_path: Path, ledger: MemoryLedger) -> None:
+    def requests(where: str) -> int:
+        return sum(row["requests"] for row in rows(tmp_path, ledger, *MONTH, "--where", where))
+
+    assert requests("team=data science") == 1
+    assert requests("team=Research") == 2, "with its subtree"
+    assert requests("person=Ann@example.com") == 1
+    assert requests("key=CI") == 2, "the one that was revoked, too"
+    assert requests("key=anonymous") == 2
+    assert requests("key=key_01m8n8etrbft9v6qxecbfj5q7z") == 0
+
+
+def test_where_takes_every_name_of_a_model(tmp_path: Path) -> None:
+    ledger = MemoryLedger([entry(model="claude-haiku-4-5@20251001"), entry(model="mine")])
+    for name in ("claude-haiku-4-5", "claude-haiku-4-5@20251001", "claude-haiku-4-5-20251001", "mine"):
+        assert len(rows(tmp_path, ledger, *MONTH, "--where", f"model={name}")) == 1, name
+    unknown = usage(tmp_path, ledger, *MONTH, "--where", "model=fast")
+    assert "warning: no model is called fast; usage is by the models that answered" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("team=reserch", "error: team: there is no team 'reserch'\nhint: Did you mean 'Research'?\n"),
+        ("key=laptop", "error: key: there is no key 'laptop'\nhint: List them with `modelmux keys list"),
+        ("person=bob@x.org", "error: person: there is no person 'bob@x.org'\nhint: List them with"),
+    ],
+)
+def test_a_name_of_nothing_is_no_empty_report(tmp_path: Path, ledger: MemoryLedger, where: str, message: str) -> None:
+    result = usage(tmp_path, ledger, *MONTH, "--where", where)
+    assert (result.code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+def test_tables_have_names_and_machines_both(tmp_path: Path, ledger: MemoryLedger) -> None:
+    lines = usage(tmp_path, ledger, *MONTH, "--by", "team,person").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["Data_Science", "ann@example.com"], ["-", "-"], ["Research", "-"], ["TOTAL", "4"],
+    ]  # fmt: skip
+    keys = {line.split()[0] for line in usage(tmp_path, ledger, *MONTH, "--by", "key").stdout.splitlines()[2:]}
+    assert keys == {"ci(key_1)", "ci(key_2)", "anonymous", "TOTAL"}, "two of one name can be told apart"
+    found = {row["team"]: row["team_name"] for row in rows(tmp_path, ledger, *MONTH, "--by", "team")}
+    assert found == {"org/data": "Data Science", "org": "Research", None: None}
 
 
 def test_an_unknown_price_is_said_where_it_counts(tmp_path: Path, ledger: MemoryLedger) -> None:
