@@ -15,7 +15,7 @@ from modelmux.accounts.records import Key, Person, Team
 T = TypeVar("T")
 
 _LISTS: Final = {
-    "team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list", "budget": "budget list",
+    "team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list --all", "budget": "budget list",
     "limit": "limits list",
 }  # fmt: skip
 
