@@ -1,4 +1,4 @@
-"""Conditions of budgets and limits that no request meets: a misspelt model refuses nothing, and nobody is told."""
+"""Conditions of budgets and limits that no request meets: a misspelt model refuses nothing, without a word."""
 
 from __future__ import annotations
 

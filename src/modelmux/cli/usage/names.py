@@ -55,7 +55,7 @@ def names_of(directory: Directory, group_by: Iterable[str], rows: Iterable[Usage
 
 
 def unknown_models(where: Where, catalog: Catalog) -> list[str]:
-    """The models of a filter that the catalog does not have: usage is by models, not by names that are served."""
+    """The models of a filter that the catalog does not have: usage is by models, and an alias is none."""
     return [text for name, values in where if name == "model" for text in values if catalog.find(text) is None]
 
 

@@ -219,7 +219,8 @@ def test_budgets_and_limits_that_apply_to_nothing_are_warned_of(tmp_path: Path) 
     called = "that this configuration serves is called"
     model = f"accounts.budgets[0].applies_to.model: no model {called} claude-opsu-*, so it applies to nothing\n"
     route = f"accounts.limits[0].applies_to.route: nothing {called} fats, so it applies to nothing\n"
-    assert model in checked.stderr and route in checked.stderr
+    assert model in checked.stderr
+    assert route in checked.stderr
     assert checked.stderr.count("applies to nothing") == 2
 
 
