@@ -207,6 +207,8 @@ async def test_usage_is_that_of_the_own_key_alone(tmp_path: Path) -> None:
     assert shown["total"]["cost"] == {"amount": "0.000198", "currency": "USD"}
     (only,) = (await world.get("/v1/key/usage", query="bucket=all&tag=app%3Dcode")).json()["data"]
     assert [one["requests"] for one in only["results"]] == [1]
+    dated = (await world.get("/v1/key/usage", query=f"bucket=all&model={MODEL}@default")).json()
+    assert dated["total"]["requests"] == 3, "by any name of the model"
     warned = (await world.get("/v1/key/usage", query="group_by=tag:env")).json()
     assert "tag env" in warned["warnings"][0]
     await world.end()

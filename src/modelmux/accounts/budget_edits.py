@@ -146,7 +146,8 @@ def _alerts(budget: Budget) -> tuple[int, ...]:
     for alert in alerts:
         if not 1 <= alert <= most:
             problem = f"{alert} % cannot be reached" if alert > most else f"{alert} % is always reached"
-            raise FieldError("alerts", problem, f"expected 1 to {most} percent of the limit of a {budget.mode} budget")
+            expected = f"expected 1 to {most} percent of the limit of a {budget.mode} budget"
+            raise FieldError("alerts", problem, f"{expected}; in the configuration and the API, 0.5 is 50 percent")
     return alerts
 
 

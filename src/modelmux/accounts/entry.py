@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -17,6 +18,8 @@ Kind = Literal["usage", "rerate", "void", "in_doubt", "resolve"]
 
 #: The key of requests that sent none, where none is required.
 KEYLESS: Final = "anonymous"
+#: Keys of rows that are not in the directory.
+WITHOUT_RECORD: Final = re.compile(rf"{KEYLESS}|unknown|static_[0-9]{{1,4}}")
 
 
 class AttemptEntry(Struct, frozen=True, array_like=True):

@@ -40,6 +40,12 @@ class FieldError(ValueError):
         self.problem = problem
         self.expected = expected
 
+    @property
+    def remedy(self) -> str:
+        """What would do, as a sentence."""
+        text = self.expected[:1].upper() + self.expected[1:]
+        return text if text.endswith("?") else f"{text}."
+
 
 class RecordConflict(FieldError):
     """The value would do, but not for the records as they are.

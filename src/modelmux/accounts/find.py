@@ -15,8 +15,8 @@ from modelmux.accounts.records import Key, Person, Team
 T = TypeVar("T")
 
 _LISTS: Final = {
-    "team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list", "budget": "budget list",
-    "limit": "limits list",
+    "team": "teams list", "parent": "teams list", "person": "people list", "key": "keys list --all",
+    "budget": "budget list", "limit": "limits list",
 }  # fmt: skip
 
 

@@ -29,6 +29,13 @@ _HOST: Final = re.compile(r"[0-9A-Za-z._:-]+")
 ZONE_HINT: Final = (
     'Name one such as Europe/Berlin. If no name but UTC works, install "tzdata" of your system or of Python.'
 )
+#: What nothing would look at without accounts, so that more is allowed than the file says.
+_WITHOUT_ACCOUNTS: Final = {
+    "keys": "requests would need none of these keys",
+    "require_key": "requests would need none of these keys",
+    "budgets": "nothing would be counted or refused",
+    "limits": "nothing would be counted or refused",
+}
 #: Longest value that is repeated in a message.
 _MAX_SHOWN: Final = 100
 
@@ -70,9 +77,11 @@ def check_accounts(accounts: AccountsConfig) -> None:
         problems.append(Problem(("accounts", "webhook_secret"), problem))
         hint = hint or "Generate one with: openssl rand -hex 24"
     if not accounts.enabled:
-        unused = [name for name in ("keys", "require_key") if getattr(accounts, name)]
-        message = "has no effect while accounts.enabled is false: requests would need none of these keys"
-        problems += [Problem(("accounts", name), message) for name in unused]
+        unused = [name for name in _WITHOUT_ACCOUNTS if getattr(accounts, name)]
+        problems += [
+            Problem(("accounts", name), f"has no effect while accounts.enabled is false: {_WITHOUT_ACCOUNTS[name]}")
+            for name in unused
+        ]
         hint = hint or "Set accounts.enabled = true, or remove it." if unused else hint
     if problems:
         raise ConfigError([str(problem) for problem in problems], hint=hint)

@@ -15,7 +15,7 @@ LogLevel = Literal["trace", "debug", "info", "warn", "error"]
 class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     """The listener, authentication, and how the process behaves."""
 
-    host: Annotated[str, doc("Address to listen on; any other than loopback needs api_keys.")] = "127.0.0.1"
+    host: Annotated[str, doc("Address to listen on; any other than loopback needs api_keys or accounts.")] = "127.0.0.1"
     port: Annotated[
         int,
         doc("Port to listen on; 0 picks a free one.", Env("PORT", deprecated=True)),

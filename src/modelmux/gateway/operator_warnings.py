@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from modelmux.config import Config
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.permitted_models import key_warnings
+from modelmux.gateway.unmet_conditions import selector_warnings
 from modelmux.routing.warnings import all_warnings
 from modelmux.store.ledger.open_ledger import switched_off
 from modelmux.store.local_state import LocalState
@@ -29,6 +30,10 @@ def operator_warnings(
         yield {"route": name, "message": sentence}
     unused = (f"{name} is not used: {problem}" for name, problem in trust.problems)
     of_key = () if config.server.seal_keys else state.warnings
-    unmatched = key_warnings(routes.current, config.accounts.keys) if config.accounts.enabled else []
+    unmatched = (
+        [*key_warnings(routes.current, config.accounts.keys), *selector_warnings(routes.current, config.accounts)]
+        if config.accounts.enabled
+        else []
+    )
     for sentence in filter(None, (*unused, *of_key, *unmatched, responses.warning, switched_off(config, environment))):
         yield {"message": sentence}

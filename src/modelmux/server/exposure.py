@@ -27,8 +27,8 @@ def check_exposure(config: Config) -> None:
     if not server.api_keys and is_exposed(config, server.host):
         raise ConfigError(
             [f"server.host = {server.host!r} can be reached from other machines, and server.api_keys is empty"],
-            hint="Set server.api_keys, or listen on 127.0.0.1, or set server.allow_unauthenticated = true if "
-            "something in front of the gateway authenticates.",
+            hint="Set server.api_keys or accounts.enabled = true, or listen on 127.0.0.1, or set "
+            "server.allow_unauthenticated = true if something in front of the gateway authenticates.",
         )
 
 

@@ -59,6 +59,15 @@ async def test_a_viewer_gets_numbers_without_people(admin: Admin) -> None:
     assert (one["team"], one["team_path"], one["team_name"]) == ("team_other", ["team_top", "team_other"], "other")
 
 
+async def test_a_model_is_found_by_the_name_that_clients_send(admin: Admin) -> None:
+    ledger = SqliteLedger(admin.path, ("app",))
+    await ledger.append([entry(1, at("2026-11-10T12:30Z"), model="claude-haiku-4-5@20251001")])
+    await ledger.aclose()
+    page = await admin.ok("GET", "/usage", query=f"{DAY}&model=claude-haiku-4-5")
+    assert page["total"]["requests"] == 1
+    assert len((await admin.ok("GET", "/requests", query="model=claude-haiku-4-5"))["data"]) == 1
+
+
 @pytest.mark.parametrize("role", ["team_admin", "member"])
 @pytest.mark.parametrize(
     "query", ["key=key_other", "key=other", "team=team_other", "person=usr_other", "person=other@example.com",

@@ -36,6 +36,16 @@ def test_keys_that_nothing_would_ask_for_are_an_error(accounts: dict[str, Any]) 
 
 
 @pytest.mark.parametrize(
+    "accounts", [{"budgets": [{"name": "month", "limit": "5"}]}, {"limits": [{"name": "all", "rpm": 5}]}]
+)
+def test_budgets_and_limits_that_would_refuse_nothing_are_an_error(accounts: dict[str, Any]) -> None:
+    (name,) = accounts
+    expected = f"accounts.{name} has no effect while accounts.enabled is false: nothing would be counted or refused"
+    assert [problem.replace(": has", " has") for problem in problems(**accounts)] == [expected]
+    assert problems(enabled=True, **accounts) == []
+
+
+@pytest.mark.parametrize(
     ("accounts", "problem"),
     [
         ({"zone": "Nowhere/X"}, "accounts.zone: 'Nowhere/X' is not a time zone of this machine"),

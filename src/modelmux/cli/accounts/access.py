@@ -163,7 +163,12 @@ class StoreAccess:
         return self.new_issuer()
 
     async def change(self, decide: Callable[[Directory], Edit]) -> tuple[Directory, Edit]:
-        return await self.store.change(decide, self.author, self.now)
+        path = ledger_path(self.config)
+        was_there = visible(path)
+        changed = await self.store.change(decide, self.author, self.now)
+        if not was_there and visible(path):
+            warn([f"there was no file {printable(path)}, and one was made; {_OTHER_USER}"])
+        return changed
 
     def text_of(self, issued: str) -> str:
         return issued

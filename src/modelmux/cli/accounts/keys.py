@@ -38,7 +38,7 @@ from modelmux.cli.accounts.directory import (
 )
 from modelmux.cli.accounts.rates import rate_options, take_rates
 from modelmux.cli.accounts.show_budget import state_text
-from modelmux.cli.accounts.show_key import key_fields
+from modelmux.cli.accounts.show_key import key_fields, status_text
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.output import print_json, print_lines
 
@@ -106,7 +106,8 @@ def create(
         print_json({**plain(key_view(key)), "budgets": [plain(budget_view(one)) for one in budgets], "secret": text})
         return
     print_lines("created", [f"{key.name} ({key.id})", *(f"budget {one.name} ({one.id})" for one in budgets)], "green")
-    print_lines("note", [_ONCE], "cyan")
+    end = [f"it expires at {time_text(key.expires)}"] if key.expires is not None else []
+    print_lines("note", [*end, _ONCE], "cyan")
     click.echo(text)
 
 
@@ -126,11 +127,11 @@ def list_keys(
 ) -> None:
     """List keys. Secrets are not known here; hints tell them apart."""
 
-    async def run(access: Access) -> tuple[Directory, list[Key]]:
+    async def run(access: Access) -> tuple[Directory, list[Key], int]:
         directory = await access.read()
-        return directory, _selected(directory, team, person, show_all=show_all)
+        return directory, _selected(directory, team, person, show_all=show_all), access.now
 
-    directory, selected = with_directory(config_path, overrides, run)
+    directory, selected, now = with_directory(config_path, overrides, run)
     if json:
         print_json([plain(key_view(key)) for key in selected])
         return
@@ -139,7 +140,7 @@ def list_keys(
         ("ID", "NAME", "STATUS", "SECRET", "TEAM", "PERSON", "EXPIRES"),
         [
             (
-                key.id, key.name, key.status, hints.get(key.id),
+                key.id, key.name, status_text(key, now), hints.get(key.id),
                 directory.teams[key.team].name if key.team else None,
                 directory.people[key.person].email if key.person else None,
                 time_text(key.expires),
@@ -169,7 +170,7 @@ def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bo
             return
         zone = await access.zone() if budgets else UTC
         lines = [("budget", f"{one.name}: {state_text(zone, directory, one, state)}") for one, (state,) in states]
-        print_fields([*key_fields(directory, record, secrets), *lines])
+        print_fields([*key_fields(directory, record, secrets, access.now), *lines])
 
     with_directory(config_path, overrides, run)
 

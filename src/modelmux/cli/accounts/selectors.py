@@ -11,9 +11,9 @@ from msgspec.structs import replace
 from modelmux.accounts.budgets import Each, Selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.managed import selector_of
-from modelmux.accounts.name_pattern import matches, matches_model
 from modelmux.cli.output import warn
 from modelmux.config import Config, ConfigError, build_routes
+from modelmux.gateway.unmet_conditions import unmet_conditions
 from modelmux.runtime import Runtime
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,8 +53,5 @@ def warn_unmatched_selector(config: Config | None, selector: Selector) -> None:
         routes = build_routes(config, config.build_catalog(), Runtime().today())
     except ConfigError:
         return
-    model, route = selector.model, selector.route
-    if model is not None and not any(matches_model(one.card.id, model) for one in routes.deployments):
-        warn([f"model: no model that this configuration serves is called {model}; `modelmux models` lists them"])
-    if route is not None and not any(matches(name, route) for name in routes.all_names):
-        warn([f"route: nothing that this configuration serves is called {route}; `modelmux models` lists the names"])
+    for field, message in unmet_conditions(routes, selector.model, selector.route):
+        warn([f"{field}: {message}; `modelmux models` lists them"])

@@ -10,13 +10,18 @@ from modelmux.accounts.views import time_text
 from modelmux.cli.accounts.rates import rates_text
 
 
-def key_fields(directory: Directory, key: Key, secrets: Sequence[Secret]) -> list[tuple[str, str | None]]:
-    """For people; a list that is empty allows all."""
+def status_text(key: Key, now: int) -> str:
+    """Whether it may be used now, for people. :param now: microseconds in UTC."""
+    return "expired" if key.status == "active" and key.expires is not None and key.expires <= now else key.status
+
+
+def key_fields(directory: Directory, key: Key, secrets: Sequence[Secret], now: int) -> list[tuple[str, str | None]]:
+    """For people; a list that is empty allows all. :param now: microseconds in UTC."""
     teams = " / ".join(team.name for team in directory.team_path(key.team))
     return [
         ("id", key.id),
         ("name", key.name),
-        ("status", key.status),
+        ("status", status_text(key, now)),
         ("team", teams),
         ("person", directory.people[key.person].email if key.person else None),
         ("models", ", ".join(key.models) or "all"),

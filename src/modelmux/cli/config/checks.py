@@ -23,6 +23,7 @@ from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
 from modelmux.config.weak_keys import check_keys
 from modelmux.gateway.permitted_models import key_warnings
+from modelmux.gateway.unmet_conditions import selector_warnings
 from modelmux.routing.warnings import route_warnings, unknown_model, unknown_models
 from modelmux.runtime import Runtime
 from modelmux.server.exposure import check_exposure
@@ -66,15 +67,15 @@ def model_warnings(loaded: Loaded) -> list[str]:
     """Configured models that retire, are retired, or are not in the catalog: a sentence for each, with its origin."""
     config = loaded.config
     today, catalog = Runtime().today(), _catalog(config)
-    of_keys: list[str] = []
+    of_accounts: list[str] = []
     try:
         routes = build_routes(config, catalog, today)
     except ConfigError:  # reported by _routes; what is known of the models themselves does not depend on it
         pairs = dict.fromkeys(_entry_warnings(config, catalog, today))
     else:
         pairs = dict.fromkeys((*route_warnings(routes, today), *unknown_models(routes, catalog)))
-        of_keys = key_warnings(routes, config.accounts.keys)
-    sentences = [*(f"vertex.models {name!r}: {sentence}" for name, sentence in pairs), *of_keys]
+        of_accounts = [*key_warnings(routes, config.accounts.keys), *selector_warnings(routes, config.accounts)]
+    sentences = [*(f"vertex.models {name!r}: {sentence}" for name, sentence in pairs), *of_accounts]
     return [_with_origin(sentence, loaded) for sentence in sentences]
 
 

@@ -9,10 +9,12 @@ from typing import Any, Final
 
 import click
 from msgspec import Struct
+from msgspec.structs import replace
 
+from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
-from modelmux.accounts.usage_names import NAME_FIELDS, Names, names_of
-from modelmux.accounts.usage_query import Bucket, UsageQuery, UsageRow
+from modelmux.accounts.usage_names import NAME_FIELDS, names_of
+from modelmux.accounts.usage_query import Bucket, UsageQuery
 from modelmux.accounts.usage_views import total
 from modelmux.cli.accounts.api.client import AdminClient
 from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
@@ -20,6 +22,7 @@ from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.options import read_config
 from modelmux.cli.output import print_json, warn
 from modelmux.cli.usage.from_api import Answer, ask_usage, zone_name
+from modelmux.cli.usage.names import unknown_models, with_ids
 from modelmux.cli.usage.options import (
     Sources,
     Where,
@@ -36,6 +39,7 @@ from modelmux.cli.usage.options import (
 from modelmux.cli.usage.report import as_json, table
 from modelmux.config import Config
 from modelmux.store.base import StoreFailed
+from modelmux.store.ledger.base import Ledger
 
 _COMMANDS: Final = {
     "export": ("usage.export", "export", "Write the rows of the ledger: csv, jsonl, parquet or FOCUS."),
@@ -46,6 +50,7 @@ _COMMANDS: Final = {
 _DIMENSIONS: Final = ("key", "team", "person", "model")
 _BUCKETS: Final[dict[str, Bucket]] = {"hour": "1h", "day": "1d", "month": "1mo"}
 _DEFAULT: Final = "30d"
+_NO_MODEL: Final = "no model is called {}; usage is by the models that answered, as `modelmux usage` lists them"
 
 
 class By(Struct, frozen=True):
@@ -95,11 +100,7 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
         warn(loaded.warnings)
         config = loaded.config
         query, clock = _query(by, last, period, *read_zone(zone, config), where, now)
-        rows = with_ledger(context, config, lambda ledger: ledger.usage(query))
-        answer = Answer(
-            rows, bool(config.accounts.prices), _tag_warnings(by.names, where, config),
-            _names(Sources.of(context), config, query, rows),
-        )  # fmt: skip
+        answer = with_ledger(context, config, lambda ledger: _from_ledger(context, config, ledger, query))
     if json:
         print_json(as_json(query, answer.rows, clock, answer.names, own_prices=answer.own_prices))
     else:
@@ -116,6 +117,33 @@ async def _from_api(
     name, clock = read_zone_of(zone or await zone_name(client))
     query, clock = _query(by, last, period, name, clock, where, now)
     return query, await ask_usage(client, query), clock
+
+
+async def _from_ledger(context: click.Context, config: Config, ledger: Ledger, query: UsageQuery) -> Answer:
+    """:raises FieldError: a filter names what there is not. :raises StoreFailed:"""
+    catalog = config.build_catalog()
+    directory, warnings = _directory(Sources.of(context), config, query)
+    rows = await ledger.usage(replace(query, where=with_ids(query.where, directory, catalog)))
+    warnings += _tag_warnings(query.group_by, query.where, config)
+    if not rows:
+        warnings += [_NO_MODEL.format(name) for name in unknown_models(query.where, catalog)]
+    return Answer(rows, bool(config.accounts.prices), warnings, names_of(directory, query, rows))
+
+
+def _directory(sources: Sources, config: Config, query: UsageQuery) -> tuple[Directory, list[str]]:
+    """That which has the names, and a warning if it cannot be read and only the answer has some.
+
+    :raises StoreFailed: it cannot be read, and the question has some.
+    """
+    is_asked = not NAME_FIELDS.keys().isdisjoint(name for name, _ in query.where)
+    if not is_asked and NAME_FIELDS.keys().isdisjoint(query.group_by):
+        return Directory(), []
+    try:
+        return sources.load_directory(config), []
+    except StoreFailed as error:
+        if is_asked:
+            raise
+        return Directory(), [f"ids are shown without names: {error}"]
 
 
 def _query(
@@ -139,17 +167,6 @@ def _heading(query: UsageQuery, zone: tzinfo, *, own_prices: bool) -> str:
     prices = "list prices and those of [accounts.prices]" if own_prices else "list prices"
     start, end = (format_instant(at, zone) for at in (query.start, query.end))
     return f"{start} to {end} ({query.zone}); cost in USD at {prices}"
-
-
-def _names(sources: Sources, config: Config, query: UsageQuery, rows: Sequence[UsageRow]) -> Names:
-    """The names of groups; without them if the directory cannot be read: usage does not depend on it."""
-    if NAME_FIELDS.keys().isdisjoint(query.group_by):
-        return {}
-    try:
-        return names_of(sources.load_directory(config), query, rows)
-    except StoreFailed as error:
-        warn([f"ids are shown without names: {error}"])
-        return {}
 
 
 def _tag_warnings(names: Sequence[str], where: Where, config: Config) -> list[str]:

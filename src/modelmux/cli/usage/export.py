@@ -22,6 +22,7 @@ from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_error, print_lines, warn
 from modelmux.cli.usage.end_users import with_end_users
 from modelmux.cli.usage.export_from_api import Chosen, Write, rows_from_api
+from modelmux.cli.usage.names import with_ids
 from modelmux.cli.usage.options import (
     Sources,
     Where,
@@ -103,7 +104,13 @@ def _export_here(
     config = loaded.config
     period = chosen.read(read_zone(chosen.zone, config)[1])
     query = _query(period, with_end_users(chosen.where, config))
-    with_ledger(context, config, lambda ledger: write(pages(ledger, query), config.accounts.tags))
+
+    async def write_rows(ledger: Ledger) -> None:
+        directory = Sources.of(context).load_directory(config)
+        where = with_ids(query.where, directory, config.build_catalog())
+        await write(pages(ledger, replace(query, where=where)), config.accounts.tags)
+
+    with_ledger(context, config, write_rows)
 
 
 async def pages(ledger: Ledger, query: EntryQuery) -> AsyncIterator[list[Entry]]:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.fields import FieldError
 from modelmux.accounts.periods import Period, parse_period
 from modelmux.cli.output import exit_with_config_error, exit_with_error
 from modelmux.config import Config, ConfigError
@@ -153,6 +154,8 @@ def with_ledger(context: click.Context, config: Config, action: Callable[[Ledger
         exit_with_error([str(error)], error.hint)
     except StoreFailed as error:
         exit_with_error([f"the ledger cannot be used: {error}"])
+    except FieldError as error:
+        exit_with_error([f"{error.field}: {error.problem}"], error.remedy)
     except ValueError as error:
         exit_with_error([f"the ledger cannot answer this: {error}"], "Ask for another period, zone or filter.")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import tzinfo
 from typing import Any, Final
@@ -22,7 +23,7 @@ def as_json(
 ) -> dict[str, Any]:
     """The answer for machines.
 
-    :param own_prices: the configuration has some.
+    :param names: those of groups, as far as they are known. :param own_prices: the configuration has some.
     """
     return {
         "start": format_instant(query.start, zone),
@@ -34,7 +35,7 @@ def as_json(
         "rows": [
             {
                 "start": format_instant(row.start, zone),
-                **_labels(query, row, names),
+                **_group_json(query, row, names),
                 **figures_json(row),
             }
             for row in by_time_and_cost(rows)
@@ -44,16 +45,18 @@ def as_json(
 
 
 def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Names) -> list[str]:
-    """Lines of single words, so that other programs can split them; the last is the total."""
+    """Lines of single words, so that other programs can split them; the last is the total.
+
+    :param names: stand for the values of groups that have one.
+    """
+    labels = _labels(query, rows, names)
     times = [_TIMES[query.bucket]] if query.bucket != "all" else []
-    heads = list(times)
-    for name in query.group_by:
-        heads += [name.upper(), *([NAME_FIELDS[name].upper().replace("_", "-")] if name in NAME_FIELDS else [])]
+    heads = [*times, *(name.upper() for name in query.group_by)]
     cells = [[*heads, *_FIGURES]]
     for row in by_time_and_cost(rows) if heads else ():
         start = [_short(row.start, query, zone)] if times else []
-        labels = _labels(query, row, names).values()
-        cells.append([*start, *(one_line(value).replace(" ", "_") if value else "-" for value in labels), *_cells(row)])
+        groups = (labels[pair] for pair in zip(query.group_by, row.group, strict=True))
+        cells.append([*start, *(one_line(label).replace(" ", "_") for label in groups), *_cells(row)])
     cells.append([*["TOTAL", *[""] * len(heads)][: len(heads)], *_cells(total(query, rows))])
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return [
@@ -65,23 +68,32 @@ def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Name
     ]
 
 
+def _labels(query: UsageQuery, rows: Sequence[UsageRow], names: Names) -> dict[tuple[str, str | None], str]:
+    """What the table calls each group: its name, with the id behind it where another one has that name."""
+    pairs = dict.fromkeys(pair for row in rows for pair in zip(query.group_by, row.group, strict=True))
+    known = {(name, value): names.get((name, value)) if value else None for name, value in pairs}
+    uses = Counter((name, label) for (name, _), label in known.items())
+    return {
+        (name, value): (label if uses[name, label] == 1 else f"{label}({value})") if label else value or "-"
+        for (name, value), label in known.items()
+    }
+
+
+def _group_json(query: UsageQuery, row: UsageRow, names: Names) -> dict[str, str | None]:
+    group: dict[str, str | None] = {}
+    for name, value in zip(query.group_by, row.group, strict=True):
+        group[name] = value
+        if name in NAME_FIELDS:
+            group[NAME_FIELDS[name]] = names.get((name, value)) if value else None
+    return group
+
+
 def rounded(nano: int) -> str:
     """USD with four decimals, for people: ``12.3457``; ``<0.0001`` for what would be 0 and is not."""
     if 0 < abs(nano) < _SMALLEST:
         return "<0.0001" if nano > 0 else ">-0.0001"
     units = (abs(nano) + _SMALLEST // 2) // _SMALLEST
     return f"{'-' if nano < 0 else ''}{units // 10_000:,}.{units % 10_000:04}"
-
-
-def _labels(query: UsageQuery, row: UsageRow, names: Names) -> dict[str, str | None]:
-    """The dimensions of a row, with a name behind each that has one."""
-    labels: dict[str, str | None] = {}
-    for pair in zip(query.group_by, row.group, strict=True):
-        name, value = pair
-        labels[name] = value
-        if name in NAME_FIELDS:
-            labels[NAME_FIELDS[name]] = names.get(pair)
-    return labels
 
 
 def _cells(row: UsageRow) -> list[str]:

@@ -51,8 +51,8 @@ from modelmux.telemetry.observers import ExchangeObserver
 from modelmux.upstream.base import Upstream
 
 _REMEDY: Final = (
-    "Make its directory writable for this user, or set accounts.store to another path. Without a ledger, "
-    "nothing is served while accounts.enabled is true."
+    "If it cannot be written, make its directory writable for this user, or set accounts.store to another path. "
+    "Without a ledger, nothing is served while accounts.enabled is true."
 )
 _MICRO: Final = 1_000_000
 #: The route and the model of a request that has none.

@@ -20,6 +20,7 @@ from modelmux.accounts.key_views import own_key_json
 from modelmux.accounts.limits import LimitUse
 from modelmux.accounts.records import Key
 from modelmux.accounts.usage_params import Params, read_usage_query
+from modelmux.catalog.model_filters import with_models
 from modelmux.config.accounts_check import zone_of
 from modelmux.config.schema import Config
 from modelmux.dialects.base import Caller
@@ -66,6 +67,7 @@ class OwnKeys:
         self._ledger = ledger
         self._directory = directory
         self._limits = limits
+        self._config = config
         self._zone = zone_of(config.accounts.zone)
         self._zone_name = config.accounts.zone
         self._tags = frozenset(config.accounts.tags)
@@ -97,7 +99,8 @@ class OwnKeys:
         _, key = self._key(caller)
         try:
             query = read_usage_query(params, _DIMENSIONS, self._now(), self._zone_name, zone_of)
-            query = msgspec.structs.replace(query, where=(*query.where, ("key", (key.id,))))
+            where = (*with_models(query.where, self._config.build_catalog), ("key", (key.id,)))
+            query = msgspec.structs.replace(query, where=where)
 
             async def read() -> bytes:
                 answer = await usage_report(

@@ -38,6 +38,7 @@ _DIGEST: Final = re.compile(r"[0-9a-fA-F]{64}")
 #: Where none was made yet, and none of its hashes is kept.
 _NO_PEPPER: Final = bytes(32)
 _GENERATE: Final = "Make a secret with: openssl rand -hex 32"
+_SET: Final = f"Set the environment variable {{}} to the secret of the key, where the gateway starts. {_GENERATE}"
 
 
 class ManagedAccounts:
@@ -273,7 +274,7 @@ def _secret(index: int, entry: KeyConfig, pepper: bytes, environment: Mapping[st
     assert entry.variable is not None
     text = environment.get(entry.variable, "").strip()
     if not text:
-        raise ConfigError([f"{path}.variable: {entry.variable} is not set"], hint=_GENERATE)
+        raise ConfigError([f"{path}.variable: {entry.variable} is not set"], hint=_SET.format(entry.variable))
     if is_secret(text):
         digest = hmac.digest(pepper, text.encode(), "sha256")
         return Secret(digest=digest, key="", pepper=pepper_id(pepper), hint=hint_of(text))

@@ -45,7 +45,7 @@ def open_directory(
 
 
 def load_directory(config: Config, environment: Mapping[str, str] = os.environ) -> Directory:
-    """The directory of now; no file is created.
+    """The directory of now; no file is created. It is empty if there is none.
 
     :raises ConfigError: ``accounts.store`` cannot be used. :raises StoreFailed: the file cannot be read.
     """

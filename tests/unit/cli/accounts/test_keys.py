@@ -97,6 +97,21 @@ def test_words_clear_what_limits(home: Path) -> None:
     assert as_json(home, "people", "edit", "ann@example.com", "--name", "none")["name"] == ""
 
 
+def test_a_key_that_has_expired_is_not_shown_as_active(home: Path) -> None:
+    created = done(home, "keys", "create", "--name", "old", "--expires", "1ms")
+    assert "note: it expires at 20" in created.stderr, "a number without a unit is seconds"
+    assert done(home, "keys", "list").stdout.splitlines()[1].split()[1:3] == ["old", "expired"]
+    assert "status     expired" in done(home, "keys", "show", "old").stdout
+    assert as_json(home, "keys", "show", "old")["status"] == "active", "machines compare expires_at"
+
+
+def test_a_file_that_a_gateway_may_not_use_is_told_of(home: Path) -> None:
+    elsewhere = ("--set", f"accounts.store=sqlite:{home}/elsewhere/accounts.db")
+    first = done(home, "keys", "create", "--name", "ci", *elsewhere)
+    assert "elsewhere/accounts.db, and one was made; if the gateway runs as another user or a service" in first.stderr
+    assert "was made" not in done(home, "keys", "create", "--name", "cd", *elsewhere).stderr
+
+
 def test_models_that_match_nothing_are_warned_of(home: Path) -> None:
     aliases = ("--set", "aliases.best=claude-opus-4-8")
     models = "best,claude-haiku-4-5-20251001,fast,gpt-*"

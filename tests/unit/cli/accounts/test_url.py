@@ -415,7 +415,7 @@ def test_an_import_does_and_prints_the_same(
         command = ("accounts", "import", "keys.json", "teams.json", *options)
         over_http, direct = remote(server, home, *command), local(here, home, *command)
         assert (over_http.code, over_http.stdout) == (direct.code, direct.stdout) == (1, "")
-        of_this_machine = ("models: nothing that this configuration", "there is no file")
+        of_this_machine = ("models: nothing that this configuration", "there is no file", "there was no file")
         told = [line for line in direct.stderr.splitlines() if not any(text in line for text in of_this_machine)]
         assert over_http.stderr.splitlines() == told
     lists = [shown(local(path, home, "keys", "list", "--json"), server) for path in (server.admin.path, here)]

@@ -207,6 +207,23 @@ def test_models_of_keys_that_match_nothing_are_warned_of(tmp_path: Path) -> None
     assert "accounts.keys[0].models: nothing that this configuration serves is called gpt-*\n" in checked.stderr
 
 
+def test_budgets_and_limits_that_apply_to_nothing_are_warned_of(tmp_path: Path) -> None:
+    entries = (
+        "[[accounts.budgets]]\nname = 'dear'\nlimit = '5'\napplies_to = { model = 'claude-opsu-*' }\n"
+        "[[accounts.budgets]]\nname = 'right'\nlimit = '5'\napplies_to = { model = 'claude-opus-*' }\n"
+        "[[accounts.limits]]\nname = 'fast'\nrpm = 5\napplies_to = { route = 'fats' }\n"
+    )
+    (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{entries}")
+    checked = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert checked.code == 0
+    called = "that this configuration serves is called"
+    model = f"accounts.budgets[0].applies_to.model: no model {called} claude-opsu-*, so it applies to nothing\n"
+    route = f"accounts.limits[0].applies_to.route: nothing {called} fats, so it applies to nothing\n"
+    assert model in checked.stderr
+    assert route in checked.stderr
+    assert checked.stderr.count("applies to nothing") == 2
+
+
 def test_a_named_file_takes_the_place_of_the_others(tmp_path: Path) -> None:
     user_file(tmp_path)
     check_snapshot(

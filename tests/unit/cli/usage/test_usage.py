@@ -24,11 +24,16 @@ from support.entries import entry, ledgers
 from support.memory_ledger import MemoryLedger
 
 MONTH = ("--period", "2026-11")
+DIRECTORY = directory_of(
+    team("org", "Research"), team("data", "Data Science", parent="org"), person("usr_ann"),
+    key("key_1", "ci", status="revoked"), key("key_2", "ci"),
+)  # fmt: skip
 
 
 def usage(home: Path, ledger: MemoryLedger, *options: str, **variables: str) -> CommandResult:
     ledger.is_open = True
-    return run("usage", *options, home=home, obj=Sources(lambda _: ledger, lambda: NOW), **variables)
+    sources = Sources(lambda _: ledger, lambda: NOW, lambda _: DIRECTORY)
+    return run("usage", *options, home=home, obj=sources, **variables)
 
 
 def rows(home: Path, ledger: MemoryLedger, *options: str) -> list[dict[str, Any]]:
@@ -74,30 +79,6 @@ def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
         usage(tmp_path, ledger, *tags, "--by", "key", "--json", "--where", "team=data"),
         usage(tmp_path, ledger, "--period", "2025"),
     )
-
-
-def test_names_stand_beside_ids(tmp_path: Path, ledger: MemoryLedger) -> None:
-    directory = directory_of(
-        team("org", "Company"), team("data", "Data science", parent="org"), person("usr_ann"), key("key_1", "laptop")
-    )
-    sources = Sources(lambda _: ledger, lambda: NOW, lambda _: directory)
-
-    def by(names: str, *options: str) -> str:
-        ledger.is_open = True
-        result = run("usage", *MONTH, "--by", names, *options, home=tmp_path, obj=sources)
-        assert (result.code, "names" in result.stderr) == (0, False)
-        return result.stdout
-
-    table = [line.split() for line in by("key,team,person").splitlines()[1:]]
-    assert table[0][:6] == ["KEY", "KEY-NAME", "TEAM", "TEAM-NAME", "PERSON", "PERSON-EMAIL"]
-    assert table[1][:6] == ["key_1", "laptop", "org/data", "Data_science", "usr_ann", "ann@example.com"]
-    assert ["key_2", "-", "-", "-", "-", "-"] in [line[:6] for line in table], "a key that is not in the directory"
-    assert {len(line) for line in table[:-1]} == {len(table[0])}
-    ann, *others = json.loads(by("key,team,person", "--json"))["rows"]
-    assert (ann["key"], ann["key_name"], ann["person_email"]) == ("key_1", "laptop", "ann@example.com")
-    assert (ann["team"], ann["team_name"]) == ("org/data", "Data science")
-    assert {one["key_name"] for one in others} == {None}
-    assert "NAME" not in by("model"), "models have no other names"
 
 
 def test_a_directory_that_cannot_be_read_costs_the_names_alone(tmp_path: Path, ledger: MemoryLedger) -> None:
@@ -151,6 +132,52 @@ def test_where_counts_only_what_is_named(tmp_path: Path, ledger: MemoryLedger) -
     assert requests("--where", "key=key_1", "--where", "key=key_2") == 2
     assert requests("--where", "key=key_1", "--where", "model=claude-next") == 0
     assert requests("--where", "tag:app=chat") == 1
+
+
+def test_where_takes_the_names_that_people_know(tmp_path: Path, ledger: MemoryLedger) -> None:
+    def requests(where: str) -> int:
+        return sum(row["requests"] for row in rows(tmp_path, ledger, *MONTH, "--where", where))
+
+    assert requests("team=data science") == 1
+    assert requests("team=Research") == 2, "with its subtree"
+    assert requests("person=Ann@example.com") == 1
+    assert requests("key=CI") == 2, "the one that was revoked, too"
+    assert requests("key=anonymous") == 2
+    assert requests("key=key_01m8n8etrbft9v6qxecbfj5q7z") == 0
+
+
+def test_where_takes_every_name_of_a_model(tmp_path: Path) -> None:
+    ledger = MemoryLedger([entry(model="claude-haiku-4-5@20251001"), entry(model="mine")])
+    for name in ("claude-haiku-4-5", "claude-haiku-4-5@20251001", "claude-haiku-4-5-20251001", "mine"):
+        assert len(rows(tmp_path, ledger, *MONTH, "--where", f"model={name}")) == 1, name
+    unknown = usage(tmp_path, ledger, *MONTH, "--where", "model=fast")
+    assert "warning: no model is called fast; usage is by the models that answered" in unknown.stderr
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ("team=reserch", "error: team: there is no team 'reserch'\nhint: Did you mean 'Research'?\n"),
+        ("key=laptop", "error: key: there is no key 'laptop'\nhint: List them with `modelmux keys list"),
+        ("person=bob@x.org", "error: person: there is no person 'bob@x.org'\nhint: List them with"),
+    ],
+)
+def test_a_name_of_nothing_is_no_empty_report(tmp_path: Path, ledger: MemoryLedger, where: str, message: str) -> None:
+    result = usage(tmp_path, ledger, *MONTH, "--where", where)
+    assert (result.code, result.stdout) == (1, "")
+    assert message in result.stderr
+
+
+def test_tables_have_names_and_machines_both(tmp_path: Path, ledger: MemoryLedger) -> None:
+    lines = usage(tmp_path, ledger, *MONTH, "--by", "team,person").stdout.splitlines()
+    assert [line.split()[:2] for line in lines[2:]] == [
+        ["Data_Science", "ann@example.com"], ["-", "-"], ["Research", "-"], ["TOTAL", "4"],
+    ]  # fmt: skip
+    keys = {line.split()[0] for line in usage(tmp_path, ledger, *MONTH, "--by", "key").stdout.splitlines()[2:]}
+    assert keys == {"ci(key_1)", "ci(key_2)", "anonymous", "TOTAL"}, "two of one name can be told apart"
+    assert "key_name" not in rows(tmp_path, ledger, *MONTH, "--by", "model")[0], "models have no other names"
+    found = {row["team"]: row["team_name"] for row in rows(tmp_path, ledger, *MONTH, "--by", "team")}
+    assert found == {"org/data": "Data Science", "org": "Research", None: None}
 
 
 def test_an_unknown_price_is_said_where_it_counts(tmp_path: Path, ledger: MemoryLedger) -> None:
