@@ -156,6 +156,47 @@ def test_a_kill_at_a_point_loses_nothing(world: World, point: str) -> None:
     world.check()
 
 
+def test_rows_in_doubt_are_resolved_and_backed_up_while_a_gateway_serves(world: World) -> None:
+    gateway = world.start("after the headers", 7)
+    gateway.wait_ready()
+    world.ask_until_killed(gateway)
+    world.recover()
+    doubtful = [row for row in world.check() if row["kind"] == "in_doubt"]
+    assert doubtful, "a call that ran was cut off"
+    gateway = world.start()
+    gateway.wait_ready()
+    with load(world, lambda: gateway):
+        listed = json.loads(world.run("ledger", "list", "--in-doubt", "--json"))
+        assert {row["id"] for row in listed} == {row["id"] for row in doubtful}
+        costs = {}
+        for number, row in enumerate(doubtful):
+            cost = Decimal("0.000123") * number
+            costs[row["id"]] = cost
+            said = ("--cost", str(cost)) if number else ("--void",)
+            world.run("ledger", "resolve", row["id"], "--reason", "the bill", *said)
+        world.run("accounts", "backup", str(world.folder / "backup.db"))
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait(100) in (0, -signal.SIGTERM), gateway.output()
+    assert json.loads(world.run("ledger", "list", "--in-doubt", "--json")) == []
+    check_resolved(world, costs)
+
+    (world.folder / "backup.db").rename(world.folder / "accounts.db")
+    for name in ("accounts.db-wal", "accounts.db-shm"):
+        (world.folder / name).unlink(missing_ok=True)
+    check_resolved(world, costs, is_restored=True)
+
+
+def check_resolved(world: World, costs: dict[str, Decimal], *, is_restored: bool = False) -> None:
+    """Requests cost what was said, the budget has spent the sum of all rows, and sums are right."""
+    rows = [json.loads(line) for line in world.run("usage", "export", "--format", "jsonl").splitlines()]
+    for id, cost in costs.items():
+        assert sum(Decimal(row["cost_usd"]) for row in rows if id in (row["id"], row["corrects"])) == cost
+    (window,) = json.loads(world.run("budget", "show", "small", "--json"))["windows"]
+    assert Decimal(window["spent"]) == sum(Decimal(row["cost_usd"]) for row in rows)
+    assert is_restored or Decimal(window["held"]) == 0, "a backup has what was leased at its moment"
+    assert json.loads(world.run("usage", "verify", "--json"))["differences"] == []
+
+
 @contextlib.contextmanager
 def load(world: World, gateway: Callable[[], Process]) -> Iterator[None]:
     """Clients that ask one request after the other, whatever becomes of it."""

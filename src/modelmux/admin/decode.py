@@ -18,6 +18,7 @@ S = TypeVar("S", bound=Struct)
 _MAX_SHOWN: Final = 60
 _MAX_PARAMETERS: Final = 50
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `(?P<path>[^`]*)`)?$", re.DOTALL)
+_INTEGER: Final = re.compile(r"-?[0-9]{1,18}")
 _UNKNOWN: Final = re.compile(r"unknown field `(?P<field>.*)`", re.DOTALL)
 _MISSING: Final = re.compile(r"missing required field `(?P<field>[^`]*)`")
 
@@ -67,6 +68,9 @@ def decode_query(query: bytes, type: type[S]) -> S:
         if name in raw:
             raise _twice(name)
         raw[name] = value
+    for name, value in raw.items():  # msgspec takes 1e2 and 1.0, too
+        if isinstance(_type_at(type, name), msgspec.inspect.IntType) and not _INTEGER.fullmatch(value):
+            raise _invalid(f"Expected `int`, got `str` - at `$.{name}`", raw, type)
     return _convert(raw, type, strict=False)
 
 

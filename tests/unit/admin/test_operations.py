@@ -99,7 +99,9 @@ async def test_unknown_parameters_are_named(admin: Admin, operation: Operation) 
     assert (error["param"], error["code"]) == ("limti", "unknown_parameter")
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "limit=", "limit=5&limit=6", "limit=1.5"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=1001", "limit=x", "limit=", "limit=5&limit=6", "limit=1.5", "limit=1e2", "limit=2.0"]
+)
 async def test_a_limit_of_a_page_is_checked(admin: Admin, query: str) -> None:
     for operation in OPERATIONS:
         if operation.method == "GET" and operation.params.__name__.endswith("ListParams"):
