@@ -95,7 +95,7 @@ class Callers:
     async def _of_session(self, token: str) -> Caller:
         assert self.sessions is not None
         # Not counted as a wrong token: an open page of a session that is over would lock its address out.
-        subject = await self.sessions.subject(token, await self._read())
+        subject = await self.sessions.subject(token, self._read)
         if subject is None:
             raise Unauthorized(
                 "The session is over.", code="session_over", hint="`modelmux dashboard` prints another sign-in link."

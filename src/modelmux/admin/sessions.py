@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from modelmux.accounts import sign_ins
@@ -75,13 +75,17 @@ class Sessions:
 
         return await asyncio.to_thread(self._file.change, decide)
 
-    async def subject(self, token: str, directory: Directory) -> Subject | None:
-        """Who a session is of; None if it is over. One that ended before its time is forgotten. :raises StoreFailed:"""
+    async def subject(self, token: str, read: Callable[[], Awaitable[Directory]]) -> Subject | None:
+        """Who a session is of; None if it is over. One that ended before its time is forgotten.
+
+        :param read: the directory of now; asked for sessions alone.
+        :raises StoreFailed:
+        """
         state = await asyncio.to_thread(self._file.read)
         session = sign_ins.find_session(state, digest_of(token), self._now())
         if session is None:
             return None
-        if self._is_bound(session, token) and sign_ins.is_current(directory, session.subject):
+        if self._is_bound(session, token) and sign_ins.is_current(await read(), session.subject):
             return session.subject
         await self.sign_out(token)
         return None

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from modelmux.accounts.fields import FieldError
 from modelmux.accounts.roles import may
 from modelmux.admin.app import LOGGED, AdminApp
 from modelmux.admin.callers import Caller, address_of, is_read
+from modelmux.admin.errors import of_field
 from modelmux.admin.sessions import Sessions, cookies_of, csrf_of
 from modelmux.dashboard.assets import PREFIX, assets
 from modelmux.dashboard.forms import read_form, read_query
@@ -115,8 +117,8 @@ class Dashboard:
         """Where it is refused, its page is shown again, with what was entered."""
         try:
             done = await action.run(visit)
-        except Exception as error:
-            failure = self._api.dispatcher.failure(error, "")
+        except (GatewayError, FieldError) as error:
+            failure = of_field(error) if isinstance(error, FieldError) else error
             if failure.status >= 500 or failure.status == 404:
                 raise
             page, data = action.page, await action.page.build(visit)

@@ -31,9 +31,7 @@ _USED: Final = "It was used, or is older than ten minutes, or the role of its pe
 
 
 class SignIn:
-    """
-    :param read: the directory of now.
-    """
+    """See the module."""
 
     def __init__(self, dispatcher: Dispatcher, callers: Callers, sessions: Sessions) -> None:
         self._dispatcher = dispatcher

@@ -126,10 +126,9 @@ async def test_another_token_of_the_owner_ends_the_sessions_of_the_owner(admin: 
     await organisation(admin)
     token, other = await admin.session(), await admin.session(await subject(admin))
     changed = Sessions(admin.sign_ins, "another-token", admin._now)
-    directory = await admin.directory()
-    assert await changed.subject(other, directory) is not None
-    assert await changed.subject(token, directory) is None
-    assert await admin.sessions.subject(token, directory) is None
+    assert await changed.subject(other, admin.directory) is not None
+    assert await changed.subject(token, admin.directory) is None
+    assert await admin.sessions.subject(token, admin.directory) is None
 
 
 async def test_a_token_takes_precedence_over_a_cookie(admin: Admin) -> None:

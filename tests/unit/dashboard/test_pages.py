@@ -19,10 +19,12 @@ from modelmux.admin.sessions import csrf_of
 from modelmux.dashboard.assets import assets
 from modelmux.dashboard.pages import ACTIONS, PAGES
 from modelmux.dashboard.response import POLICY
+from modelmux.store.base import StoreFailed
 from support.admin import Admin, organisation
 from support.dashboard import FORM, Browser, text_of
 from support.directories import NOW
 from support.entries import entry
+from support.log_lines import Lines
 
 POSTS = [*(one.path for one in ACTIONS), "/dashboard/sign-out", "/dashboard/theme"]
 POLICY_OF_THE_SPECIFICATION = (
@@ -453,6 +455,24 @@ async def test_a_store_that_fails_is_an_error_page_without_details(
     assert response.status == 500
     assert b"canary" not in response.body
     assert response.headers["x-request-id"] in response.body.decode()
+
+
+async def test_an_action_that_fails_is_an_error_page_and_one_line(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await organisation(browser.admin)
+    await browser.sign_in()
+    log = browser.admin.app.dispatcher.log = Lines()  # type: ignore[assignment]
+
+    async def fail(*args: Any) -> None:
+        raise StoreFailed("canary")
+
+    monkeypatch.setattr(browser.admin.store, "change", fail)
+    response = await browser.post("/dashboard/keys/key_own/revoke", {"sure": "yes"})
+    assert response.status == 503
+    assert b"canary" not in response.body
+    assert [event for event, _ in log.lines] == ["accounts"]
+    assert log.lines[0][1]["request_id"] == response.headers["x-request-id"]
 
 
 async def test_concurrent_visits_do_not_mix(browser: Browser) -> None:
