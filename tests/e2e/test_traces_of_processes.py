@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import urllib.request
 from collections.abc import Callable
 
@@ -33,7 +34,8 @@ def test_each_worker_sends_its_spans_and_the_stop_sends_what_waits(
         for _ in range(COUNT):
             with urllib.request.urlopen(request, timeout=100) as response:
                 assert response.status == 200
-        gateway.stop()
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait(100) == 0
         until(lambda: len(receiver.spans) == 3 * COUNT)
         assert len({resource["service.instance.id"] for resource in receiver.resources}) == 2
         assert len({span.trace_id for span in receiver.spans}) == COUNT
@@ -50,7 +52,8 @@ def test_each_worker_sends_its_own_metrics(serve: Callable[..., Process], emulat
             with urllib.request.urlopen(request, timeout=100) as response:
                 assert response.status == 200
         until(lambda: len(latest(receiver)) == 2 and sum(latest(receiver).values()) == COUNT)
-        gateway.stop()
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait(100) == 0
         assert sum(latest(receiver).values()) == COUNT
         assert not receiver.requests
 

@@ -64,7 +64,9 @@ class OpenTelemetry:
             self._exporter.open()
 
     async def aclose(self) -> None:
-        """Send what waits, for three seconds at most of each. Idempotent."""
-        await self._metric_export.aclose()
+        """Send what waits, for three seconds at most. Idempotent."""
+        await asyncio.gather(self._metric_export.aclose(), self._close_traces())
+
+    async def _close_traces(self) -> None:
         if self._exporter is not None:
             await asyncio.to_thread(self._exporter.close)

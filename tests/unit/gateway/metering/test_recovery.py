@@ -74,9 +74,11 @@ class World:
         self.log = Log()
         self.slept: list[float] = []
         runtime = Runtime(now=lambda: self.now, sleep=self.sleep)
+        self.charged: list[dict[WindowKey, int]] = []
         self.recovery = Recovery(
-            self.ledger, self.directory, builtin_prices, Uuid7s(lambda count: bytes(count)), runtime, self.log
-        )
+            self.ledger, self.directory, builtin_prices, Uuid7s(lambda count: bytes(count)), runtime, self.log,
+            lambda charged: self.charged.append(dict(charged)),
+        )  # fmt: skip
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -183,6 +185,7 @@ async def test_a_process_without_a_journal_is_lost_after_ten_minutes(world: Worl
 
     (row,) = await world.rows()
     assert (row.kind, row.debits, row.reason) == ("in_doubt", ((MONTH, LEASED),), module._REASON)
+    assert world.charged == [{MONTH: LEASED}]
     assert list(await world.ledger.holders()) == ["alive"]
     alive.close()
 
