@@ -5,6 +5,7 @@ Risk: it comes in a finalizer, in which Python ignores what a handler raises: th
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,22 @@ from modelmux.cli.main import main
 sys.setprofile(profile)
 main()
 """
+#: Sends itself a signal as the command is imported.
+IMPORTING = """
+import os, sys
+number = int(sys.argv.pop(1))
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "modelmux.app":
+            print("sent", flush=True)
+            os.kill(os.getpid(), number)
+
+sys.meta_path.insert(0, Finder)
+from modelmux.cli.main import main
+main()
+"""
 SETTINGS = ["--set", "vertex.project=p", "--set", "vertex.location=global", "--set", "auth.access_token=x"]
 
 
@@ -44,3 +61,14 @@ def test_a_signal_is_not_lost(arguments: list[str], place: str, tmp_path: Path) 
     )
     assert ended.returncode == 0, ended.stderr
     assert "stopped" in ended.stdout + ended.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no user signals")
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+def test_a_user_signal_while_the_command_is_imported_ends_nothing(name: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", IMPORTING, str(int(signal.Signals[name])), "serve", "--help"],
+        env=clean_environment(tmp_path), cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("sent\nUsage:")

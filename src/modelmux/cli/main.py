@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import click
 from modelmux.cli.exit import open_closed_streams, run_and_exit, wants_debug
 from modelmux.cli.lazy_group import LazyGroup
 from modelmux.cli.output import colours
+from modelmux.process.user_signals import handle_user_signals
 from modelmux.version import __version__
 
 #: Command -> (module of this package, function, one line of help). A module is imported when its command runs, so that
@@ -88,11 +90,17 @@ class _Main(LazyGroup):
         **extra: Any,
     ) -> Any:
         open_closed_streams()
+        if threading.current_thread() is threading.main_thread():
+            handle_user_signals(_do_nothing)  # before a command is imported, which takes a while
         arguments, debug = wants_debug(list(sys.argv[1:] if args is None else args), os.environ)
         run = super().main
         run_and_exit(
             lambda: run(arguments, prog_name or "modelmux", complete_var, standalone_mode=False, **extra), debug=debug
         )
+
+
+def _do_nothing() -> None:
+    """There are no log files yet."""
 
 
 @click.group(cls=_Main, table=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
