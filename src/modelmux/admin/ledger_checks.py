@@ -96,8 +96,8 @@ async def rerate(call: Call) -> Reply:
     )
     prices = with_own_prices(call.backend.config.build_prices(), directory.prices)
     by = None if form.dry_run else (call.author, call.now)
-    place = await rerate_page(call.backend.ledger, query, prices, directory, result, by)
-    next = None if place is None else format_id(place)  # noqa: A001 - the name in replies
+    last = await rerate_page(call.backend.ledger, query, prices, directory, result, by)
+    next = None if last is None else format_id(last)  # noqa: A001 - the name in replies
     return Reply(RerateView(**result.json(), has_more=next is not None, next=next))
 
 

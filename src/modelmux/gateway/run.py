@@ -26,7 +26,7 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
         decoded = await load_history(exchange, await _decode(exchange))
         route, clock = exchange.resolve(decoded), services.runtime.clock
         admission = exchange.admission
-        admission.asked_at = asked_at = clock()
+        admission.queued_at = queued_at = clock()
         async with client.connected(exchange.time_left), services.gates(inbound, decoded, route) as entered:
             admission.admitted_at = clock()
             if services.limits is not None:
@@ -35,7 +35,7 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
             request = await embed_files(
                 exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests
             )
-            admission.waited += clock() - asked_at
+            admission.waited += clock() - queued_at
             attempts = Attempts(exchange, request, route, await conversation_of(exchange, request, route))
             if exchange.relays_events:
                 await relay_stream(exchange, attempts)

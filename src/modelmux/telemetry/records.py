@@ -113,12 +113,12 @@ class Admission(Struct):
 
     :param limits: what it has taken of the limits of its key, for whoever corrects it; None if there are none.
     :param waited: seconds that are not the gateway's: for its body, for admission, for files.
-    :param asked_at: when it asked the gates. :param admitted_at: when they let it in. None if it did not get that far.
+    :param queued_at: when it came to the gates. :param admitted_at: when they let it in. None if it did not get that far.
     """
 
     limits: Any = None
     waited: float = 0.0
-    asked_at: float | None = None
+    queued_at: float | None = None
     admitted_at: float | None = None
 
 

@@ -8,7 +8,7 @@ from modelmux.catalog import builtin
 from modelmux.telemetry.records import Admission, AttemptRecord, ExchangeRecord
 
 CARD = builtin().cards[0]
-ADMITTED = Admission(waited=0.5, asked_at=100.2, admitted_at=100.6)
+ADMITTED = Admission(waited=0.5, queued_at=100.2, admitted_at=100.6)
 
 
 def record(*attempts: AttemptRecord, admission: Admission = ADMITTED, duration: float = 10.0) -> ExchangeRecord:

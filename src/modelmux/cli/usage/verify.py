@@ -58,12 +58,12 @@ def verify(
 
 async def _from_api(client: AdminClient, *, repair: bool) -> list[Difference]:
     """:raises ApiError:"""
-    found: list[Difference] = []
+    differences: list[Difference] = []
     after: str | None = None
     while True:
         position = {} if after is None else {"after": after}
         answer = await client.call("POST", "/ledger/verify", {"repair": repair, **position})
-        found += [Difference(one["what"], one["stored"], one["recomputed"]) for one in answer["differences"]]
+        differences += [Difference(one["what"], one["stored"], one["recomputed"]) for one in answer["differences"]]
         after = answer["next"]
         if after is None:
-            return found
+            return differences

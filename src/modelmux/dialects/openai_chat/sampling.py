@@ -63,7 +63,7 @@ def stop_paths(stop: str | list[str] | None, sent: list[str] | None) -> tuple[st
     """The client's path of each stop sequence that is sent."""
     if stop is None or isinstance(stop, str):
         return ("stop",)[: len(sent or ())]
-    places: dict[str, int] = {}
-    for place, sequence in enumerate(stop):
-        places.setdefault(sequence, place)
-    return tuple(f"stop.{places[sequence]}" for sequence in sent or ())
+    firsts: dict[str, int] = {}
+    for index, sequence in enumerate(stop):
+        firsts.setdefault(sequence, index)
+    return tuple(f"stop.{firsts[sequence]}" for sequence in sent or ())

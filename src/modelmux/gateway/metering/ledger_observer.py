@@ -65,9 +65,9 @@ class LedgerObserver:
             note.end()
             id, at = note.id, note.at
         held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
-        self._writer.add(lambda: entry_of(record, id, at, self._rules), functools.partial(self._made, held))
+        self._writer.add(lambda: entry_of(record, id, at, self._rules), functools.partial(self._settled, held))
 
-    def _made(self, held: Held | None, entry: Entry | None) -> Entry | None:
+    def _settled(self, held: Held | None, entry: Entry | None) -> Entry | None:
         if entry is not None:
             self._on_row(entry)
         return entry if held is None else self._settle(held, entry)

@@ -35,15 +35,15 @@ def correct(
         return None
     (entry,), known, subject = rows, corrections(connection, [id]), format_id(id)
     receipt = None if once is None else receipts.find(connection, once, at)
-    made = None if receipt is not None else decide(entry, known)
+    correction = None if receipt is not None else decide(entry, known)
     if once is not None:
         receipts.write(connection, once, Edit(action="", subject=subject), receipt, at)
-    if made is None:
+    if correction is None:
         return entry, known
-    appender.append(connection, [to_row(made)])
-    if not by_id(connection, [made.id]):  # between the two steps of dropping a day
+    appender.append(connection, [to_row(correction)])
+    if not by_id(connection, [correction.id]):  # between the two steps of dropping a day
         raise RecordConflict("dropped", "id", "rows of its day are dropped just now", "its sums stay as they are")
-    before, after = (balance_json(one) for one in ((entry, *known), (entry, *known, made)))
-    shown = {**after, "correction": format_id(made.id), "reason": made.reason}
-    sqlite_audit.add(connection, author, at, f"ledger.{made.kind}", subject, {subject: before}, {subject: shown})
-    return entry, [*known, made]
+    before, after = (balance_json(one) for one in ((entry, *known), (entry, *known, correction)))
+    shown = {**after, "correction": format_id(correction.id), "reason": correction.reason}
+    sqlite_audit.add(connection, author, at, f"ledger.{correction.kind}", subject, {subject: before}, {subject: shown})
+    return entry, [*known, correction]

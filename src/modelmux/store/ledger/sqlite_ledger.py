@@ -239,21 +239,21 @@ class SqliteLedger:
 
         differing: list[Difference] = []
         for part in (sqlite_verify.days, sqlite_verify.months):  # months are sums of the days, after those
-            for place in await self._read(part):
-                differing += await self._verify(place, repair=repair)
+            for section in await self._read(part):
+                differing += await self._verify(section, repair=repair)
                 del differing[MOST_DIFFERENCES:]
         return differing
 
     async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
         """See ``Ledger.verify_some``."""
 
-        def places(connection: sqlite3.Connection) -> list[int]:
+        def sections(connection: sqlite3.Connection) -> list[int]:
             return [*sqlite_verify.days(connection), *sqlite_verify.months(connection)]
 
         differing: list[Difference] = []
-        rest = [place for place in await self._read(places) if place > after]
-        for place in rest[:most]:
-            differing += await self._verify(place, repair=author is not None, author=author, at=at)
+        rest = [section for section in await self._read(sections) if section > after]
+        for section in rest[:most]:
+            differing += await self._verify(section, repair=author is not None, author=author, at=at)
             del differing[MOST_DIFFERENCES:]
         return Verified(differing, rest[most - 1] if len(rest) > most else None)
 
@@ -283,14 +283,16 @@ class SqliteLedger:
         await self._reader.aclose()
         await self._writer.aclose()
 
-    async def _verify(self, place: int, *, repair: bool, author: Author | None = None, at: int = 0) -> list[Difference]:
-        differing = await self._read(lambda c: sqlite_verify.differences(c, sqlite_verify.of_place(c, place)))
+    async def _verify(
+        self, section: int, *, repair: bool, author: Author | None = None, at: int = 0
+    ) -> list[Difference]:
+        differing = await self._read(lambda c: sqlite_verify.differences(c, sqlite_verify.of_section(c, section)))
         if not differing or not repair:
             return differing
 
         def rewrite(connection: sqlite3.Connection) -> list[Difference]:
             with self._file.write(connection):
-                sections = sqlite_verify.of_place(connection, place)
+                sections = sqlite_verify.of_section(connection, section)
                 differing = sqlite_verify.differences(connection, sections)
                 if differing:
                     sqlite_verify.repair(connection, sections)

@@ -56,9 +56,9 @@ class Section(NamedTuple):
     rollup: Rollup
 
 
-def of_place(connection: sqlite3.Connection, place: int) -> list[Section]:
-    """Within a transaction: what the rollups of a day or month have to be. :param place: of ``days``, ``months``."""
-    return of_month(connection, place - _MONTHS) if place >= _MONTHS // 2 else of_day(connection, place)
+def of_section(connection: sqlite3.Connection, section: int) -> list[Section]:
+    """Within a transaction: what the rollups of a day or month have to be. :param section: of ``days``, ``months``."""
+    return of_month(connection, section - _MONTHS) if section >= _MONTHS // 2 else of_day(connection, section)
 
 
 def days(connection: sqlite3.Connection) -> list[int]:

@@ -143,16 +143,16 @@ def _of_request(settled: Settled, redact: Callable[[str], str]) -> Iterator[tupl
 def _admission_span(settled: Settled, parent: str, new_id: Callable[[int], str]) -> Iterator[Span]:
     """Of a request that waited for a slot; also of one that got none."""
     admission = settled.record.admission
-    if admission.asked_at is None:
+    if admission.queued_at is None:
         return
     end = settled.clock if admission.admitted_at is None else admission.admitted_at
-    if end - admission.asked_at > _MIN_WAIT:
+    if end - admission.queued_at > _MIN_WAIT:
         yield Span(
             name="modelmux.admission",
             kind="internal",
             id=new_id(_SPAN_DIGITS),
             parent=parent,
-            start=settled.at(admission.asked_at),
+            start=settled.at(admission.queued_at),
             end=settled.at(end),
             attributes={},
             error=admission.admitted_at is None and settled.record.error is not None,
