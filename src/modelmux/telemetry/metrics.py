@@ -73,8 +73,10 @@ class Metrics:
         #: The lines that the log of this process has dropped so far, by output.
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
         self.spans_dropped = _counter(names.METRIC_SPANS_DROPPED, "Spans that no collector took.")
-        #: The spans that this process has dropped so far.
+        self.traces_dropped = _counter(names.METRIC_TRACES_DROPPED, "Records of requests that were not written.")
+        #: The spans, and the records of requests, that this process has dropped so far.
         self.read_span_drops: Callable[[], int] = int
+        self.read_trace_drops: Callable[[], int] = int
         self.ledger_unpriced = _counter(names.METRIC_LEDGER_UNPRICED, "Requests whose price was unknown.")
         self.ledger_lost = _counter(names.METRIC_LEDGER_LOST, "Rows of the ledger that were lost.")
         self.budget_underrun = _counter(names.METRIC_BUDGET_UNDERRUN, "USD that requests cost above what they held.")
@@ -82,7 +84,7 @@ class Metrics:
         self.read_ledger: Callable[[], LedgerCounts] = LedgerCounts
         self._counters = (
             self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
-            self.spans_dropped, self.ledger_unpriced, self.ledger_lost, self.budget_underrun,
+            self.spans_dropped, self.traces_dropped, self.ledger_unpriced, self.ledger_lost, self.budget_underrun,
         )  # fmt: skip
         self._histograms = (self.duration, self.time_to_first_token, self.queue_wait)
         self._deployments: DeploymentGauges | None = None
@@ -155,6 +157,7 @@ class Metrics:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
         self.count_log_drops(self.read_log_drops())
         self.spans_dropped.values[()] = self.read_span_drops()
+        self.traces_dropped.values[()] = self.read_trace_drops()
         ledger = self.read_ledger()
         self.ledger_unpriced.values[()], self.ledger_lost.values[()] = ledger.unpriced, ledger.lost
         self.budget_underrun.values[()] = ledger.underrun

@@ -110,6 +110,7 @@ METRIC_CONFIG_GENERATION: Final = "modelmux_config_generation"
 METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
 METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
 METRIC_SPANS_DROPPED: Final = "modelmux_telemetry_dropped_total"
+METRIC_TRACES_DROPPED: Final = "modelmux_traces_dropped_total"
 METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
 METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
 METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
@@ -132,6 +133,7 @@ LABELS: Final[dict[str, tuple[str, ...]]] = {
     METRIC_STORE_FAILURES: (),
     METRIC_LOG_LINES_DROPPED: ("output",),
     METRIC_SPANS_DROPPED: (),
+    METRIC_TRACES_DROPPED: (),
     METRIC_LEDGER_UNPRICED: (),
     METRIC_LEDGER_WAITING: (),
     METRIC_LEDGER_LOST: (),
