@@ -244,6 +244,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             (
                 Query(_rate("modelmux_telemetry_dropped_total"), "spans"),
                 Query(_rate("modelmux_log_lines_dropped_total", "output"), "log lines: {{output}}"),
+                Query(_rate("modelmux_traces_dropped_total"), "records of requests"),
                 Query(_rate("modelmux_ledger_rows_lost_total"), "rows of the ledger"),
                 Query(_rate("modelmux_response_store_failures_total"), "stored responses"),
             ),

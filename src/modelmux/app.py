@@ -127,7 +127,7 @@ class Gateway:
         self.metrics.teams = team_labels(self.directory, config.metrics.max_teams)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
         self._open_telemetry = OpenTelemetry(self._environment, runtime, self.metrics)
-        self.traces = RequestTraces(config, self._state, runtime, self._log)
+        self.traces = RequestTraces(config, self._state, runtime, self._log, self.metrics)
         self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
         self._refusals, self._counts = Refusals(runtime.clock), CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it

@@ -4,6 +4,7 @@ waits or fails.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from modelmux import Config
+from modelmux.accounts.uuid7 import parse_id
 from modelmux.app import Gateway
 from modelmux.store.local_state import LocalState
 from modelmux.store.traces.record import Trace
@@ -158,6 +160,8 @@ async def test_a_file_that_cannot_be_written_fails_no_request_and_is_logged_once
         assert (await request(app, "POST", path, body)).status == 200
         await until(lambda: app.traces._writer is not None and app.traces._writer._task is None)
     assert app.traces.dropped == 3
+    metrics = await request(app, "GET", "/metrics")
+    assert b"modelmux_traces_dropped_total 3.0" in metrics.body
     (tmp_path / "traces.db").rmdir()
     assert (await ended(app, "openai_chat")).status == 200
     assert len(stored(tmp_path)) == 1
@@ -192,9 +196,9 @@ async def test_a_row_of_the_ledger_finds_its_record(tmp_path: Path) -> None:
     app = gateway(tmp_path, message_reply(), accounts={"enabled": True}, server=server)
     await ended(app, "openai_chat", {"authorization": "Bearer sk-of-the-operator"})
     (trace,) = stored(tmp_path)
-    with sqlite3.connect(tmp_path / "accounts.db") as ledger:
-        assert trace.request.row_id is not None
-        assert ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
+    assert trace.request.row_id is not None
+    with contextlib.closing(sqlite3.connect(tmp_path / "accounts.db")) as ledger:
+        assert ledger.execute("SELECT id FROM ledger").fetchall() == [(parse_id(trace.request.row_id),)]
     assert stored(tmp_path, trace.request.row_id) == [trace]
 
 

@@ -55,7 +55,7 @@ def test_grafana_finds_what_it_needs() -> None:
     assert {one["type"] for one in BOARD["panels"]} <= {"row", "stat", "timeseries", "heatmap", "bargauge"}  # no plugin
     for panel in panels():
         assert panel["datasource"]["uid"] == "${datasource}"
-        assert [target["refId"] for target in panel["targets"]] == list("ABCD")[: len(panel["targets"])]
+        assert [target["refId"] for target in panel["targets"]] == list("ABCDE")[: len(panel["targets"])]
 
 
 def test_no_panel_covers_another() -> None:

@@ -73,6 +73,7 @@ _ONLY: Final = {"workers": "; with several workers", "accounts": "; with `accoun
 _MORE: Final = {
     names.METRIC_SHED: "reliability.md#load",
     names.METRIC_SPANS_DROPPED: "observability.md#what-it-costs",
+    names.METRIC_TRACES_DROPPED: "observability.md#what-a-record-costs",
     names.METRIC_LEDGER_UNPRICED: "accounts.md#what-it-costs",
     names.METRIC_BUDGET_UNDERRUN: "accounts.md#budgets",
     names.METRIC_DROPPED_LABEL_SETS: "deployment.md#more-than-one-core",

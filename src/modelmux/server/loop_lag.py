@@ -38,7 +38,7 @@ class LoopLag:
         self.on_reject = on_reject
         self._clock = clock
         self._latest: deque[float] = deque(maxlen=MEASUREMENTS)
-        self._latest: deque[float] = deque(maxlen=_HISTORY)
+        self._history: deque[float] = deque(maxlen=_HISTORY)
         self._loop: asyncio.AbstractEventLoop | None = None  # the one that is measured
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -50,7 +50,7 @@ class LoopLag:
 
     def worst(self) -> float:
         """The largest measurement of the last 15 seconds."""
-        return max(self._latest, default=0.0)
+        return max(self._history, default=0.0)
 
     def start(self) -> None:
         """Measure from now on, in the running event loop. Idempotent."""
@@ -85,7 +85,7 @@ class LoopLag:
         :param late: seconds by which the timer was late.
         """
         self._latest.append(late)
-        self._latest.append(late)
+        self._history.append(late)
         self.lagging = len(self._latest) == MEASUREMENTS and min(self._latest) >= MAX_LAG
 
     def rejection(self) -> GatewayOverloaded:

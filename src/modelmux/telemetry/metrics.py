@@ -64,8 +64,10 @@ class Metrics:
         #: The lines that the log of this process has dropped so far, by output.
         self.read_log_drops: Callable[[], Mapping[str, int]] = dict
         self.spans_dropped = _counter(names.METRIC_SPANS_DROPPED)
-        #: The spans that this process has dropped so far.
+        self.traces_dropped = _counter(names.METRIC_TRACES_DROPPED)
+        #: The spans, and the records of requests, that this process has dropped so far.
         self.read_span_drops: Callable[[], int] = int
+        self.read_trace_drops: Callable[[], int] = int
         #: Numbers of the ledger, set when they are read.
         self.ledger_counters = {name: _counter(name) for name in LEDGER_COUNTERS}
         #: What the ledger of this process counts; zeros without one.
@@ -82,8 +84,8 @@ class Metrics:
         self.price_missing = _counter(names.METRIC_PRICE_MISSING)
         self._counters = (
             self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
-            self.spans_dropped, *self.ledger_counters.values(), self.price_missing, self.refusals, self.team_tokens,
-            self.cost,
+            self.spans_dropped, self.traces_dropped, *self.ledger_counters.values(), self.price_missing, self.refusals,
+            self.team_tokens, self.cost,
         )  # fmt: skip
         self._histograms = (
             self.duration, self.time_to_first_token, self.queue_wait, self.time_per_output_token, self.overhead,
@@ -166,6 +168,7 @@ class Metrics:
         """All numbers as they are now. Not a copy: encode or add them up before anything is counted."""
         self.count_log_drops(self.read_log_drops())
         self.spans_dropped.values[()] = self.read_span_drops()
+        self.traces_dropped.values[()] = self.read_trace_drops()
         ledger = self.read_ledger()
         for name, read in LEDGER_COUNTERS.items():
             self.ledger_counters[name].values[()] = read(ledger)

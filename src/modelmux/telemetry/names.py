@@ -128,6 +128,7 @@ METRIC_JOURNAL_SLOTS: Final = "modelmux_journal_slots_used"
 METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
 METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
 METRIC_SPANS_DROPPED: Final = "modelmux_telemetry_dropped_total"
+METRIC_TRACES_DROPPED: Final = "modelmux_traces_dropped_total"
 METRIC_LOOP_LAG: Final = "modelmux_loop_lag_seconds"
 METRIC_BUILD: Final = "modelmux_build_info"
 METRIC_WORKERS: Final = "modelmux_workers"
@@ -257,6 +258,7 @@ METRICS: Final[dict[str, MetricInfo]] = {
         "counter", ("output",), "log lines that the console, or the files, did not take in time"
     ),
     METRIC_SPANS_DROPPED: MetricInfo("counter", (), "spans of traces that no collector took"),
+    METRIC_TRACES_DROPPED: MetricInfo("counter", (), "records for modelmux trace that were not written"),
     METRIC_LOOP_LAG: MetricInfo("gauge", (), "how late the event loop was, the most in the last 15 seconds", "max"),
     METRIC_BUILD: MetricInfo("gauge", ("version", "python"), "1, with the versions of the gateway and of Python"),
     METRIC_WORKERS: MetricInfo("gauge", (), "workers that accept requests", only="workers"),

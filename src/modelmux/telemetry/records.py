@@ -113,7 +113,7 @@ class Admission(Struct):
 
     :param limits: what it has taken of the limits of its key, for whoever corrects it; None if there are none.
     :param waited: seconds that are not the gateway's: for its body, for admission, for files.
-    :param queued_at: when it came to the gates. :param admitted_at: when they let it in. None if it did not come so far.
+    :param queued_at: when it came to the gates. :param admitted_at: when they let it in; None before.
     """
 
     limits: Any = None

@@ -200,8 +200,9 @@ def test_label_sets_that_do_not_fit_are_dropped_and_counted_and_no_sum_changes(c
     assert sum(total for _, (total,) in durations.values()) == pytest.approx(sum(range(count)) / 100)
     every = [*report.metrics.counters.values(), *report.metrics.histograms.values(), *report.metrics.gauges.values()]
     left = sum(OTHER not in labels and labels != OTHER for values in every for labels in values)
-    # Requests in flight, failures of the store, log lines of two outputs, spans, nine numbers of the ledger, loop lag.
-    always = 15
+    # Requests in flight, failures of the store, log lines of two outputs, spans, traces, nine numbers of the ledger,
+    # loop lag.
+    always = 16
     assert report.dropped == 3 * count + always - left
     text = exposition(totals(finished(1), {1: report}))
     assert value(text, "modelmux_dropped_label_sets") == report.dropped

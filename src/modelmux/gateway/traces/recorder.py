@@ -22,6 +22,7 @@ from modelmux.store.open_responses import seal_keys
 from modelmux.store.traces.record import Trace
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
+from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import ExchangeRecord
 
 if TYPE_CHECKING:
@@ -48,11 +49,12 @@ class TraceRecorder:
 class RequestTraces:
     """The writer of a process, if records are kept, and what notes the requests of each configuration."""
 
-    def __init__(self, config: Config, state: LocalState, runtime: Runtime, log: Log) -> None:
+    def __init__(self, config: Config, state: LocalState, runtime: Runtime, log: Log, metrics: Metrics) -> None:
         self._state = state
         self._runtime = runtime
         self._log = log
         self._writer: TraceWriter | None = None
+        metrics.read_trace_drops = lambda: self.dropped
         #: Where records are kept, for people.
         self.notice: str | None = None
         if state.directory is None or not keeps_traces(config) or not has_sqlite():

@@ -32,7 +32,8 @@ def test_the_names_are_these() -> None:
         ("modelmux.ledger_rows_waiting", "1"), ("modelmux.ledger_lag", "s"), ("modelmux.ledger_rows_lost", "1"),
         ("modelmux.ledger_errors", "1"), ("modelmux.journal_slots_used", "1"),
         ("modelmux.response_store_failures", "1"), ("modelmux.log_lines_dropped", "1"),
-        ("modelmux.telemetry_dropped", "1"), ("modelmux.loop_lag", "s"), ("modelmux.build_info", "1"),
+        ("modelmux.telemetry_dropped", "1"), ("modelmux.traces_dropped", "1"), ("modelmux.loop_lag", "s"),
+        ("modelmux.build_info", "1"),
         ("modelmux.workers", "1"), ("modelmux.worker_restarts", "1"), ("modelmux.dropped_label_sets", "1"),
         ("modelmux.config_generation", "1"),
     ]  # fmt: skip
