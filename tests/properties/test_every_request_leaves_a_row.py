@@ -104,7 +104,8 @@ async def test_fast_mode_is_in_a_row_whose_price_is_unknown(tmp_path: Path) -> N
     app = metered(FakeUpstream([reply]), tmp_path, **KEYS)
     assert (await ask(app, surface)).status == 200
     (row,) = await rows_of(app, tmp_path)
-    assert app.metering.counts() == (1, 0, 0, 0.0), "it is counted"
+    counts = app.metering.counts()
+    assert (counts.unpriced, counts.waiting, counts.lost, counts.underrun) == (1, 0, 0, 0.0), "it is counted"
     assert row.cost is None, "the model has no fast mode in the price list"
     assert [(one.fast, one.price) for one in row.attempts] == [(True, None)]
 
