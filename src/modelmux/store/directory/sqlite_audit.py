@@ -35,7 +35,9 @@ def add(
 def rows(connection: sqlite3.Connection, subject: str | None, before: int | None, limit: int) -> list[AuditRow]:
     """See ``DirectoryStore.audit``."""
     values = {"subject": subject, "before": _LAST if before is None else before, "limit": limit}
-    return [_row(row) for row in connection.execute(_READ if subject is None else _READ_OF, values)]
+    if subject is None:
+        return [_row(row) for row in connection.execute(_READ, values)]
+    return [_row(row) for row in connection.execute(_READ_OF, values)]
 
 
 def _row(row: tuple[Any, ...]) -> AuditRow:
