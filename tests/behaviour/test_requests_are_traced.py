@@ -214,7 +214,8 @@ async def test_a_request_that_waits_for_a_slot_has_a_span_of_that(receiver: Rece
     limits = {"max_concurrent_requests": 1, "max_queued_requests": 1}
     app = gateway(receiver, held, message_reply(), limits=limits)
     path, body = BODIES["openai_chat"]
-    first = asyncio.create_task(request(app, "POST", path, body))
+    unsampled = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+    first = asyncio.create_task(request(app, "POST", path, body, unsampled))
     await held.asked.wait()
     second = asyncio.create_task(request(app, "POST", path, body, SAMPLED))
     await until(lambda: app._limiter.queued == 1)
