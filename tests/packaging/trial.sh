@@ -9,7 +9,7 @@ ask() {
 
 dpkg -i /root/modelmux.deb
 modelmux --version
-zcat /usr/share/man/man1/modelmux.1.gz | grep -q '^.TH MODELMUX 1 '
+zcat /usr/share/man/man1/modelmux.1.gz | grep '^.TH MODELMUX 1 ' >/dev/null  # with -q it would leave before zcat has written all
 [ "$(stat -c '%a %U %G' /etc/modelmux/config.toml)" = "640 root modelmux" ]
 ! systemctl is-active modelmux
 # Nothing configured: it does not start, and the journal says what to do.
