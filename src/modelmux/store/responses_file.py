@@ -12,6 +12,7 @@ from typing import Final
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_kinds import RESPONSES
 from modelmux.store.files import create_once, tighten
+from modelmux.store.sqlite_kind import new_file, recognize
 
 #: Seconds that a call waits for a transaction of another process.
 BUSY_TIMEOUT: Final = 5.0
@@ -56,7 +57,7 @@ def open_file(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> sqlite3.Conn
     tighten(path)
     connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
     try:
-        _recognize(connection, path)
+        recognize(connection, path, RESPONSES)
         # What is deleted is overwritten. A commit survives the end of this process; a power failure may undo the last.
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("PRAGMA synchronous = NORMAL")
@@ -92,20 +93,5 @@ def forget_deleted(connection: sqlite3.Connection) -> None:
 
 
 def _create(draft: Path) -> None:
-    connection = sqlite3.connect(draft, isolation_level=None)
-    try:
-        connection.execute(f"PRAGMA application_id = {RESPONSES.application_id}")
-        connection.execute(f"PRAGMA user_version = {RESPONSES.version}")
+    with new_file(draft, RESPONSES) as connection:
         connection.executescript(_SCHEMA)
-        connection.execute("PRAGMA journal_mode = WAL")  # is kept in the file
-    finally:
-        connection.close()
-
-
-def _recognize(connection: sqlite3.Connection, path: Path) -> None:
-    """:raises StoreFailed:"""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    problem = RESPONSES.problem(path, application, version)
-    if problem is not None:
-        raise StoreFailed(problem)

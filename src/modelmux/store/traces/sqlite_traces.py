@@ -14,6 +14,7 @@ from typing import Final
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_kinds import TRACES
 from modelmux.store.files import create_once, tighten
+from modelmux.store.sqlite_kind import new_file, recognize
 from modelmux.store.sqlite_problems import describe
 from modelmux.store.sqlite_transaction import transaction
 from modelmux.store.traces.record import Trace, decode_trace, encode_trace
@@ -66,7 +67,7 @@ class TracesFile:
             tighten(self.path)
         connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None, check_same_thread=False)
         try:
-            _recognize(connection, self.path)
+            recognize(connection, self.path, TRACES)
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         except BaseException:
@@ -81,15 +82,6 @@ class TracesFile:
     def failure(self, error: sqlite3.Error | OSError) -> StoreFailed:
         """See ``SqliteFile.failure``."""
         return StoreFailed(f"{self.path}: {describe(error)}")
-
-
-def _recognize(connection: sqlite3.Connection, path: Path) -> None:
-    """:raises StoreFailed:"""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    problem = TRACES.problem(path, application, version)
-    if problem is not None:
-        raise StoreFailed(problem)
 
 
 def add(connection: sqlite3.Connection, traces: Sequence[Trace], now: int) -> None:
@@ -149,11 +141,5 @@ def _traces(rows: sqlite3.Cursor) -> list[Trace]:
 
 
 def _create(draft: Path) -> None:
-    connection = sqlite3.connect(draft, isolation_level=None)
-    try:
-        connection.execute(f"PRAGMA application_id = {TRACES.application_id}")
-        connection.execute(f"PRAGMA user_version = {TRACES.version}")
+    with new_file(draft, TRACES) as connection:
         connection.executescript(_SCHEMA)
-        connection.execute("PRAGMA journal_mode = WAL")  # is kept in the file
-    finally:
-        connection.close()
