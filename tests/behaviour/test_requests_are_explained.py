@@ -19,30 +19,13 @@ from modelmux.store.local_state import LocalState
 from modelmux.store.traces.record import Trace
 from modelmux.store.traces.sqlite_traces import TracesFile, find, latest
 from support.asgi import Response, request
+from support.canary_requests import BODIES, OVERLOADED, TWO
 from support.clock import NOW, current_runtime
 from support.emulator_server import until
-from support.fakes import FakeTokens, FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
-from support.gateway import MODEL, ask
+from support.fakes import FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.gateway import MODEL
 from support.log_lines import Lines
 
-BODIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai_chat": ("/v1/chat/completions", ask("canary prompt")),
-    "openai_responses": ("/v1/responses", {"model": MODEL, "input": "canary prompt", "max_output_tokens": 100}),
-    "anthropic_messages": (
-        "/v1/messages",
-        {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "canary prompt"}]},
-    ),
-}
-TWO = {
-    "models": [
-        {
-            "name": MODEL,
-            "model": MODEL,
-            "deployments": [{"location": "us-east5"}, {"location": "europe-west1", "order": 1}],
-        }
-    ],
-}
-OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 NOW_MICRO = round(NOW * 1_000_000)
 
 

@@ -16,6 +16,7 @@ from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.config.errors import ConfigError
 from support.asgi import Response, request
+from support.canary_requests import BODIES, OVERLOADED, TWO
 from support.clock import current_runtime
 from support.emulator_server import until
 from support.fakes import (
@@ -23,36 +24,17 @@ from support.fakes import (
     FakeTokens,
     FakeUpstream,
     error_reply,
-    event,
     message_reply,
     stream_reply,
     text_events,
 )
-from support.gateway import MODEL, ask
+from support.gateway import MODEL
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
 from support.otlp import Receiver, attributes
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01", "user-agent": "tester/1.0 secret words"}
-BODIES: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai_chat": ("/v1/chat/completions", ask("canary prompt")),
-    "openai_responses": ("/v1/responses", {"model": MODEL, "input": "canary prompt", "max_output_tokens": 100}),
-    "anthropic_messages": (
-        "/v1/messages",
-        {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": "canary prompt"}]},
-    ),
-}
-TWO = {
-    "models": [
-        {
-            "name": MODEL,
-            "model": MODEL,
-            "deployments": [{"location": "us-east5"}, {"location": "europe-west1", "order": 1}],
-        }
-    ],
-}
-OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
 
 
 @pytest.fixture
