@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from modelmux.accounts.alerts import Alert, Watch
+from modelmux.accounts.alert_types import Alert
+from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
@@ -16,6 +17,8 @@ from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.receipts import Once
+from modelmux.store.ledger.alerts import AlertStore
+from modelmux.store.nodes import LastSeen, Renewal
 
 #: Rows that one question for entries reads at most, before it returns a cursor.
 MOST_READ: Final = 100_000
@@ -23,6 +26,12 @@ MOST_READ: Final = 100_000
 MOST_RETURNED: Final = 1_000
 #: Where ``verify_some`` begins.
 FIRST: Final = -(2**62)
+#: Whether the time for more is over.
+IsOver = Callable[[], bool]
+
+
+def never() -> bool:
+    return False
 
 
 class UnstorableEntry(StoreFailed):
@@ -73,23 +82,16 @@ class Verified(Struct, frozen=True):
     next: int | None = None
 
 
-class DueAlert(Struct, frozen=True):
-    """A threshold that was reached and has to be told.
-
-    :param body: what a webhook gets. :param tries: deliveries that have begun before this one.
-    """
-
-    alert: Alert
-    body: bytes
-    tries: int
-
-
 class Holder(Struct, frozen=True):
-    """A process that has leases, or had some. :param seen: microseconds in UTC. :param windows: on how many."""
+    """A process that has leases, or had some.
+
+    :param seen: microseconds in UTC. :param windows: on how many. :param node: see ``Ledger.renew``; None if not known.
+    """
 
     name: str
     seen: int
     windows: int
+    node: str | None = None
 
 
 class LedgerState(Struct, frozen=True, kw_only=True):
@@ -98,7 +100,9 @@ class LedgerState(Struct, frozen=True, kw_only=True):
     :param schema: number of the last migration. :param library: version of what reads it.
     :param first, last: of the rows that there are, to the millisecond.
     :param dropped_before: rows of before are gone; None if none are.
-    :param alerts_due: that were not delivered yet.
+    :param alerts_due: that were not delivered yet, each webhook counted.
+    :param nodes: how many are alive; None where only one can be.
+    :param has_standby: whether a row is on a second server when it counts as written; None without servers.
     """
 
     schema: int
@@ -109,6 +113,8 @@ class LedgerState(Struct, frozen=True, kw_only=True):
     dropped_before: int | None
     alerts_due: int
     holders: tuple[Holder, ...]
+    nodes: int | None = None
+    has_standby: bool | None = None
 
 
 class Ledger(Protocol):
@@ -118,6 +124,11 @@ class Ledger(Protocol):
     corrects no other. One that does adds its cost and its tokens, which may be negative, to its own key, model and
     time: voided requests still count as requests.
     """
+
+    @property
+    def alerts(self) -> AlertStore:
+        """Of this ledger; they are closed with it."""
+        ...
 
     def check(self) -> None:
         """Whether the ledger can be used: at a start, before there is an event loop.
@@ -131,6 +142,10 @@ class Ledger(Protocol):
 
         :raises UnstorableEntry: it cannot; the message has its id.
         """
+        ...
+
+    def check_spent(self, entry: Entry) -> None:
+        """As ``check_entry``, of a row of which only what it held and spent has changed since that was asked."""
         ...
 
     async def append(self, entries: Sequence[Entry]) -> None:
@@ -182,38 +197,55 @@ class Ledger(Protocol):
         transaction. After a failure it may be repeated: rows count once, and leases are set, not added.
 
         :param holder: names the process and its start.
-        :param now: microseconds in UTC.
+        :param now: microseconds in UTC. Where nodes share the store, windows are recalled by its clock instead.
         :param watches: windows whose thresholds are looked at; what they have reached is due then, each once.
         :raises StoreFailed: nothing was written.
         """
         ...
 
-    async def holders(self) -> Mapping[str, int]:
-        """Processes that have leases, or had some, and have not ended; with the microseconds of their last exchange.
+    async def recalled(self, holder: str, now: int) -> Collection[WindowKey]:
+        """The windows on which a process has a lease and for which another one waits. Nothing is written, and no lock
+        is waited for.
+
+        :param now: as for ``exchange``. :raises StoreFailed:
+        """
+        ...
+
+    async def renew(self, holder: str, node: str, lost_after: float) -> Renewal:
+        """A process is alive; its leases stay its own. Where no other process ends them, nothing is written.
+
+        :param node: names what counts rate limits together: all workers of one server, since its start.
+        :param lost_after: seconds without a renewal after which no request that held something can be running.
+        :raises StoreFailed:
+        """
+        ...
+
+    async def leave(self, holder: str) -> None:
+        """A process ends in order: it is not alive any more. What it still has leased stays, and is ended later.
 
         :raises StoreFailed:
         """
         ...
 
-    async def due_alert(self, now: int, until: int) -> DueAlert | None:
-        """Take the alert that has been due longest. It is due again at ``until``, for its process may end before.
+    async def holders(self) -> Mapping[str, LastSeen]:
+        """Processes that have leases, or had some, and have not ended.
 
-        :param now, until: microseconds in UTC.
-        :returns: None if none is due.
         :raises StoreFailed:
         """
         ...
 
-    async def end_holder(self, holder: str, make_row: Callable[[WindowKey, int], Entry] | None = None) -> None:
+    async def end_holder(
+        self,
+        holder: str,
+        make_row: Callable[[WindowKey, int], Entry] | None = None,
+        make_alert: Callable[[], Alert | None] = lambda: None,
+    ) -> None:
         """End a process that was killed: what it had leased is free again.
 
         :param make_row: makes the row that charges the rest of a lease, where it is not known what was spent of it.
+        :param make_alert: makes what is told of it, after the rows; both run in a thread.
         :raises StoreFailed: nothing was changed.
         """
-        ...
-
-    async def set_due(self, alert: str, due: int | None) -> None:
-        """When an alert is delivered next, by its id; None: it was delivered. :raises StoreFailed:"""
         ...
 
     async def windows(
@@ -262,12 +294,30 @@ class Ledger(Protocol):
         """
         ...
 
-    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+    async def verify_some(
+        self, after: int, most: int, author: Author | None = None, at: int = 0, is_over: IsOver = never
+    ) -> Verified:
         """As ``verify``, a part at a time.
 
         :param after: ``next`` of the answer before, at first ``FIRST``. :param most: days and months of this answer.
         :param author: repairs, which leaves a row in the audit log. :param at: microseconds in UTC.
-        :raises StoreFailed:
+        :param is_over: whether the answer has to end with the day or month that is done.
+        :raises StoreFailed: of one day or month only after all others of this answer.
+        """
+        ...
+
+    async def prepare_days(self, instant: int) -> None:
+        """Make room for the rows of a day and of those after it, where a store has something to make.
+
+        :param instant: microseconds in UTC. :raises StoreFailed: rows are written and found all the same.
+        """
+        ...
+
+    async def seal_days(self, instant: int) -> int:
+        """Make the sums that reports read of days that are over, a day in a transaction. What comes later is added.
+
+        :param instant: microseconds in UTC; days that end later are left out.
+        :returns: how many days. :raises StoreFailed: what was made so far stays; the next call goes on.
         """
         ...
 

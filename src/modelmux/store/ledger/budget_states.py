@@ -15,7 +15,7 @@ from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.windows import window_at
 from modelmux.config import Config
 from modelmux.config.accounts_check import zone_of
-from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.ledger.open_ledger import database_of, ledger_path, open_existing_ledger
 
 
 class ReadWindows(Protocol):
@@ -33,6 +33,13 @@ async def states_of(
 
     :raises ValueError: this machine does not know the zone of the configuration. :raises StoreFailed:
     """
+    pairs, zone = list(chosen), zone_of(config.accounts.zone)
+    if database_of(config) is not None:
+        ledger = open_existing_ledger(config)
+        try:
+            return await states_from(ledger.windows, directory, now, zone, pairs, most)
+        finally:
+            await ledger.aclose()
     # Imported here, because a Python may have been built without SQLite: opening the directory says so.
     store = importlib.import_module("modelmux.store.ledger.read_windows")
     path = ledger_path(config)
@@ -43,7 +50,7 @@ async def states_of(
         spent: Awaitable[Mapping[WindowKey, tuple[int, int]]] = store.read_windows(path, windows, each, most)
         return spent
 
-    return await states_from(read, directory, now, zone_of(config.accounts.zone), chosen, most)
+    return await states_from(read, directory, now, zone, pairs, most)
 
 
 async def states_from(

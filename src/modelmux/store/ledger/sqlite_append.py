@@ -2,55 +2,42 @@
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from operator import add
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from modelmux.accounts.entry import Entry
-from modelmux.store.ledger.slots import DAY, OF_GROUPS, QUARTER, QUARTERS, month_of
-from modelmux.store.ledger.sqlite_rows import (
-    COSTS,
-    COUNTS,
-    KINDS,
-    Context,
-    Row,
-    clean,
-    context_bytes,
-    context_fields,
-    first_id,
-    is_displaced,
-    is_failed,
-    pack,
-    rest_of,
-    tags_text,
+from modelmux.store.ledger.rollups import (
+    MOST_CONTEXTS,
+    MOST_TAG_SETS,
+    NO_GROUP,
+    OTHER,
+    UNPRICED,
+    Rollup,
+    Series,
+    by_month,
+    coarser,
+    columns_of,
+    count,
+    grouped,
+    new_rollup,
+    priced_targets,
+    remember,
+    unpriced_change,
 )
+from modelmux.store.ledger.slots import DAY, QUARTER
+from modelmux.store.ledger.sqlite_rollups import upsert
+from modelmux.store.ledger.sqlite_rows import Context, Row, clean, context_bytes, context_fields, first_id, tags_text
+from modelmux.store.ledger.sqlite_sealed import add_sealed
 from modelmux.store.ledger.sqlite_windows import book
 
-#: Different sets of tags that rollups have for one day; further ones are added up as ``OTHER``.
-MOST_TAG_SETS: Final = 1_000
-#: In the column ``tags`` of a series; JSON, but not of pairs.
-OTHER: Final = '"other"'
-#: Contexts after which those of new rows lack what clients choose, which each row has then for itself.
-MOST_CONTEXTS: Final = 20_000
-#: Numbers of texts in memory. The cache is emptied when it has so many.
-_MOST_CACHED: Final = 50_000
-
-#: Columns of a rollup that are sums, in the order of its table.
-SUMS: Final = ("requests", "errors", "unpriced", *COUNTS, *COSTS)
-_UNPRICED: Final = SUMS.index("unpriced")
 _OUTCOME: Final = Context.__struct_fields__.index("outcome")
-_ZERO_COST: Final = (0,) * len(COSTS)
-_INSERT: Final = f"INSERT INTO ledger VALUES ({', '.join('?' * 25)})"
-_UPSERTS: Final[dict[str, str]] = {
-    table: f"INSERT INTO {table} VALUES (?, ?, {', '.join('?' * len(SUMS))}) ON CONFLICT (slot, series) DO UPDATE SET "
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
-    for table in itertools.chain.from_iterable(OF_GROUPS.items())
+#: Rows of one statement. SQLite lets other threads run meanwhile, and to have its turn again costs a thread about as
+#: much as a row does. 32 rows have 800 parameters, which every SQLite takes.
+_AT_ONCE: Final = (32, 4, 1)
+_INSERTS: Final = {
+    rows: "INSERT INTO ledger VALUES " + ", ".join([f"({', '.join('?' * 25)})"] * rows) for rows in _AT_ONCE
 }
-#: Of a series that there is not, which only a damaged file has.
-NO_GROUP: Final = 0
 _GROUP_OF: Final = (
     "SELECT g.number FROM ledger_series AS s JOIN ledger_group AS g ON g.team = s.team AND g.model = s.model "
     "AND g.tags = s.tags WHERE s.number = ?"
@@ -59,22 +46,6 @@ _UNPRICED_REQUEST: Final = "SELECT at, series FROM ledger WHERE id = ? AND corre
 _PRICED_CORRECTIONS: Final = "SELECT id FROM ledger WHERE corrects = ? AND cost_input IS NOT NULL"
 #: Parameters of one statement; SQLite takes more.
 _MOST_IDS: Final = 500
-
-Key = TypeVar("Key")
-Value = TypeVar("Value")
-#: (slot, series) -> values of ``SUMS``.
-Rollup = dict[tuple[int, int], list[int]]
-
-
-class _Series(NamedTuple):
-    """Where a row counts.
-
-    :param row_tags: all tags of the row, if they are others than those of the series.
-    """
-
-    key: int
-    number: int
-    row_tags: str | None
 
 
 class Appender:
@@ -85,7 +56,7 @@ class Appender:
 
     def __init__(self, tags: Iterable[str]) -> None:
         self._reported = frozenset(tags)
-        self._series: dict[tuple[object, ...], _Series] = {}
+        self._series: dict[tuple[object, ...], Series] = {}
         self._contexts: dict[tuple[object, ...], int] = {}
         self._groups: dict[int, int] = {}
 
@@ -101,39 +72,34 @@ class Appender:
         """
         new = _new(connection, rows)
         book(connection, holder, (debit for row in new.values() for debit in row.entry.debits))
-        quarters: Rollup = defaultdict(lambda: [0] * len(SUMS))
-        connection.executemany(_INSERT, [self._values(connection, row, quarters) for row in new.values()])
+        quarters = new_rollup()
+        _insert(connection, [self._values(connection, row, quarters) for row in new.values()])
         _count_unpriced(connection, new, quarters)
         _add_all(connection, "usage", quarters)
-        _add_all(connection, "group", by_group(connection, quarters, self._groups))
+        groups = by_group(connection, quarters, self._groups)
+        _add_all(connection, "group", groups)
+        add_sealed(connection, quarters, groups)
 
     def _values(self, connection: sqlite3.Connection, row: Row, quarters: Rollup) -> tuple[object, ...]:
         """The values of the columns of a row, which is added to the rollup."""
-        entry, numbers = row
+        entry = row.entry
         day = entry.at // DAY if entry.tags else None
         dimensions = (entry.key, entry.person, entry.team, entry.model, entry.tags, day)
         series = self._series.get(dimensions)
         if series is None:
             series = self._find_series(connection, entry)
-            _remember(self._series, dimensions, series)
+            remember(self._series, dimensions, series)
         fields = context_fields(entry)
         context = self._contexts.get(fields)
         is_complete = True
         if context is None:
             context, is_complete = _find_context(connection, fields)
             if is_complete:
-                _remember(self._contexts, fields, context)
-        failed = is_failed(entry)
-        counted = numbers if entry.cost is not None else numbers[: -len(COSTS)] + _ZERO_COST
-        sums = quarters[entry.at // QUARTER, series.number]
-        sums[:] = map(add, sums, (entry.corrects is None, failed, 0, *counted))
-        return (
-            entry.id, entry.at, series.key, series.number, context, KINDS.index(entry.kind), failed,
-            is_displaced(entry), entry.corrects, pack(entry.end_user), series.row_tags, *numbers,
-            rest_of(entry, with_choices=not is_complete),
-        )  # fmt: skip
+                remember(self._contexts, fields, context)
+        count(quarters, row, series.number)
+        return columns_of(row, series, context, with_choices=not is_complete)
 
-    def _find_series(self, connection: sqlite3.Connection, entry: Entry) -> _Series:
+    def _find_series(self, connection: sqlite3.Connection, entry: Entry) -> Series:
         all_tags = tags_text(entry.tags)
         tags = tags_text(tuple(tag for tag in entry.tags if tag[0] in self._reported))
         if tags and not _admit(connection, entry.at // DAY, tags):
@@ -143,7 +109,7 @@ class Appender:
         columns = {"key": key, "person": person, "team": team, "model": model, "tags": tags}
         number = _number(connection, "ledger_series", columns)
         _number(connection, "ledger_group", {"team": team, "model": model, "tags": tags})
-        return _Series(key, number, None if tags == all_tags else all_tags)
+        return Series(key, number, None if tags == all_tags else all_tags)
 
 
 def by_group(connection: sqlite3.Connection, rollup: Rollup, known: dict[int, int] | None = None) -> Rollup:
@@ -151,47 +117,22 @@ def by_group(connection: sqlite3.Connection, rollup: Rollup, known: dict[int, in
 
     :param known: groups of series, from one call to the next.
     """
-    groups: dict[int, int] = {} if known is None else known
-    grouped: Rollup = {}
-    for (slot, series), sums in rollup.items():
-        group = groups.get(series)
+    cache: dict[int, int] = {} if known is None else known
+    groups = dict[int, int]()
+    for series in {series for _, series in rollup}:
+        group = cache.get(series)
         if group is None:
             (group,) = connection.execute(_GROUP_OF, (series,)).fetchone() or (NO_GROUP,)
-            _remember(groups, series, group)
-        total = grouped.get((slot, group))
-        grouped[slot, group] = sums if total is None else list(map(add, total, sums))
-    return grouped
-
-
-def by_day(quarters: Rollup) -> Rollup:
-    """Rollups by quarter of an hour -> by day."""
-    return _coarser(quarters, lambda slot: slot // QUARTERS)
-
-
-def by_month(days: Rollup) -> Rollup:
-    """Rollups by day -> by month."""
-    return _coarser(days, month_of)
-
-
-def _coarser(rollup: Rollup, unit_of: Callable[[int], int]) -> Rollup:
-    units = {slot: unit_of(slot) for slot in {slot for slot, _ in rollup}}
-    coarser: Rollup = {}
-    for (slot, series), sums in rollup.items():
-        key = (units[slot], series)
-        total = coarser.get(key)
-        coarser[key] = sums if total is None else list(map(add, total, sums))
-    return coarser
+            remember(cache, series, group)
+        groups[series] = group
+    return grouped(rollup, groups)
 
 
 def _add_all(connection: sqlite3.Connection, kind: str, quarters: Rollup) -> None:
     """:param kind: ``usage`` or ``group``."""
-    days = by_day(quarters)
+    days = coarser(quarters, "usage_day")
     for unit, rollup in (("quarter", quarters), ("day", days), ("month", by_month(days))):
-        _add(connection, f"{kind}_{unit}", rollup)
-
-
-def _add(connection: sqlite3.Connection, table: str, rollup: Rollup) -> None:
-    connection.executemany(_UPSERTS[table], [(*key, *rollup[key]) for key in sorted(rollup)])
+        upsert(connection, f"{kind}_{unit}", rollup)
 
 
 def _admit(connection: sqlite3.Connection, day: int, tags: str) -> bool:
@@ -223,25 +164,26 @@ def _new(connection: sqlite3.Connection, rows: Sequence[Row]) -> dict[bytes, Row
     return new
 
 
+def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[object, ...]]) -> None:
+    """:param rows: the values of their columns."""
+    first = 0
+    for many in _AT_ONCE:
+        while first + many <= len(rows):
+            connection.execute(_INSERTS[many], [value for row in rows[first : first + many] for value in row])
+            first += many
+
+
 def _count_unpriced(connection: sqlite3.Connection, new: dict[bytes, Row], quarters: Rollup) -> None:
     """Count the requests without a price: to none of their corrections it is known. The order in which rows arrive does
     not matter.
 
     :param new: rows that were added just now.
     """
-    targets = set()
-    for id, row in new.items():
-        corrects, is_priced = row.entry.corrects, row.entry.cost is not None
-        if corrects is None and not is_priced:
-            targets.add(id)
-        elif corrects is not None and is_priced:
-            targets.add(corrects)
-    for target in targets:
+    for target in priced_targets(new):
         row = connection.execute(_UNPRICED_REQUEST, (target,)).fetchone()
         if row is not None:
             corrections = {id for (id,) in connection.execute(_PRICED_CORRECTIONS, (target,))}
-            was_counted = target not in new and corrections <= new.keys()
-            quarters[row[0] // QUARTER, row[1]][_UNPRICED] += (not corrections) - was_counted
+            quarters[row[0] // QUARTER, row[1]][UNPRICED] += unpriced_change(target, corrections, new)
 
 
 def _find_context(connection: sqlite3.Connection, fields: tuple[object, ...]) -> tuple[int, bool]:
@@ -267,9 +209,3 @@ def _number(connection: sqlite3.Connection, table: str, unique: dict[str, object
     number = connection.execute(insert, tuple(values.values())).lastrowid
     assert number is not None
     return number
-
-
-def _remember(cache: dict[Key, Value], key: Key, value: Value) -> None:
-    if len(cache) >= _MOST_CACHED:
-        cache.clear()
-    cache[key] = value

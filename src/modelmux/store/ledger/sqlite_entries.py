@@ -1,36 +1,19 @@
-"""Pages of entries, in the order of their ids, and what corrects an entry.
-
-A period is one of ``at``, while pages follow the ids. Both agree up to a few seconds, except in *displaced* rows (a
-correction that was made later, a clock that was wrong). So a page walks through up to three ranges of ids: that of the
-period with all its rows, and those before and after it with displaced rows alone, which have an index.
-"""
+"""Pages of entries (see ``entry_pages``), and what corrects an entry."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from modelmux.accounts.entry import Entry
-from modelmux.store.ledger.base import MOST_READ, MOST_RETURNED, EntryPage, EntryQuery
-from modelmux.store.ledger.sqlite_rows import (
-    COSTS,
-    ENTRY_COLUMNS,
-    ENTRY_JOINS,
-    KINDS,
-    SLACK,
-    clean,
-    first_id,
-    pack,
-    tags_text,
-    to_entry,
-)
+from modelmux.store.ledger.base import MOST_READ, EntryPage, EntryQuery
+from modelmux.store.ledger.entry_pages import Range, id_before, ranges_of, stored_value
+from modelmux.store.ledger.sqlite_rows import COSTS, ENTRY_COLUMNS, ENTRY_JOINS, clean, to_entry
 
 #: Rows of the first steps of a search, which doubles them: a page is filled after few steps, most of the time.
 _FIRST_STEP: Final = 2_000
 _LARGEST_STEP: Final = 20_000
-_FIRST_ID: Final = b""
-_AFTER_LAST_ID: Final = b"\xff" * 17
 _TAG: Final = "tag:"
 _CONDITIONS: Final = {
     "key": "k.name = ?",
@@ -46,14 +29,6 @@ _MOST_IDS: Final = 500
 _BY_ID: Final = f"SELECT {ENTRY_COLUMNS} FROM ledger AS l {ENTRY_JOINS} WHERE l.id = ?"
 
 
-class _Range(NamedTuple):
-    """Ids between two, which are not included."""
-
-    low: bytes
-    high: bytes
-    displaced: bool
-
-
 class _Filter(NamedTuple):
     """:param key: if one key is asked for, and an index has its rows. :param is_selective: rows may fail it."""
 
@@ -63,17 +38,6 @@ class _Filter(NamedTuple):
     is_selective: bool
 
 
-def check_query(query: EntryQuery) -> None:
-    """:raises ValueError: the ledger cannot answer it; the message names the parameter and what is expected."""
-    for name, values in query.where:
-        if name not in _CONDITIONS and not (name.startswith(_TAG) and name != _TAG):
-            raise ValueError(f"expected one of {', '.join(_CONDITIONS)} or tag:NAME, got {name!r}")
-        if name == "kind" and (unknown := set(values).difference(KINDS)):
-            raise ValueError(f"kind: expected some of {', '.join(KINDS)}, got {min(unknown)!r}")
-    if not 1 <= query.limit <= MOST_RETURNED:
-        raise ValueError(f"limit: expected 1 to {MOST_RETURNED}, got {query.limit}")
-
-
 def entries(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
     """Within a transaction."""
     matching = _filter(connection, query)
@@ -81,9 +45,9 @@ def entries(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
         return EntryPage([])
     rows: list[Entry] = []
     read = 0
-    for ids in _ranges(query):
+    for ids in ranges_of(query):
         step = _FIRST_STEP
-        at: _Range | None = ids
+        at: Range | None = ids
         while at is not None:
             size = min(step, MOST_READ - read)
             if size == 0:
@@ -116,27 +80,13 @@ def by_id(connection: sqlite3.Connection, ids: Sequence[bytes]) -> list[Entry]:
     return [to_entry(row) for row in rows if row is not None]
 
 
-def _ranges(query: EntryQuery) -> Iterator[_Range]:
-    """Those that may have rows of the period after the cursor, in the order of the pages."""
-    low = _FIRST_ID if query.start is None else first_id(query.start - SLACK - 1000)[:6]  # shorter than any id
-    high = _AFTER_LAST_ID if query.end is None else first_id(query.end + SLACK + 1000)[:6]
-    ranges = [_Range(_FIRST_ID, low, True), _Range(low, high, False), _Range(high, _AFTER_LAST_ID, True)]
-    for one in reversed(ranges) if query.newest_first else ranges:
-        if query.after is not None:
-            one = (
-                one._replace(high=min(one.high, query.after))
-                if query.newest_first
-                else one._replace(low=max(one.low, query.after))
-            )
-        if one.low < one.high:
-            yield one
-
-
 def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None:
     """None if no row can match."""
     key = None
     conditions, values = [], list[Any]()
     for name, wanted in query.where:
+        if not wanted:  # SQLite could not use an index for a condition that is never true
+            return None
         if name == "key" and len(wanted) == 1 and key is None:
             row = connection.execute("SELECT number FROM ledger_key WHERE name = ?", (clean(wanted[0]),)).fetchone()
             if row is None:
@@ -144,8 +94,8 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
             (key,) = row
             continue
         one = _CONDITIONS.get(name, _HAS_TAG)
-        conditions.append(f"({' OR '.join([one] * len(wanted)) or '0'})")
-        values += [_stored(name, value) for value in wanted]
+        conditions.append(f"({' OR '.join([one] * len(wanted))})")
+        values += [stored_value(name, value) for value in wanted]
     if query.min_cost is not None:
         conditions.append(f"{' + '.join(f'l.{name}' for name in COSTS)} >= ?")
         values.append(query.min_cost)
@@ -158,16 +108,7 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
     return _Filter(key, " AND ".join(conditions) or "1", values, bool(conditions))
 
 
-def _stored(name: str, value: str) -> Any:
-    """A value of a filter as the column has it."""
-    if name not in _CONDITIONS:
-        return tags_text(((name.removeprefix(_TAG), value),))[1:-1]
-    if name == "kind":
-        return KINDS.index(value)  # which was checked
-    return pack(value) if name == "end_user" else clean(value)
-
-
-def _source(matching: _Filter, ids: _Range) -> tuple[str, list[Any]]:
+def _source(matching: _Filter, ids: Range) -> tuple[str, list[Any]]:
     """FROM and WHERE of the rows of a range, and their parameters."""
     if ids.displaced:
         index, condition = "INDEXED BY ledger_displaced", "l.displaced = 1 AND +l.key = ?"
@@ -180,8 +121,8 @@ def _source(matching: _Filter, ids: _Range) -> tuple[str, list[Any]]:
 
 
 def _chunk(
-    connection: sqlite3.Connection, query: EntryQuery, matching: _Filter, ids: _Range, size: int
-) -> tuple[_Range, _Range | None, int]:
+    connection: sqlite3.Connection, query: EntryQuery, matching: _Filter, ids: Range, size: int
+) -> tuple[Range, Range | None, int]:
     """The next rows of a range, what follows them, and how many they are at most."""
     if not matching.is_selective:
         return ids, None, query.limit + 1
@@ -194,18 +135,12 @@ def _chunk(
         return ids, None, size
     (last,) = row
     if query.newest_first:
-        return ids._replace(low=_before(last)), ids._replace(high=last), size
+        return ids._replace(low=id_before(last)), ids._replace(high=last), size
     return ids._replace(high=last + b"\0"), ids._replace(low=last), size
 
 
-def _before(id: bytes) -> bytes:
-    """A text of bytes that is below an id of 16 bytes, and above all such ids below it."""
-    number = int.from_bytes(id)
-    return b"" if number == 0 else (number - 1).to_bytes(16)
-
-
 def _matching(
-    connection: sqlite3.Connection, query: EntryQuery, matching: _Filter, ids: _Range, limit: int
+    connection: sqlite3.Connection, query: EntryQuery, matching: _Filter, ids: Range, limit: int
 ) -> list[Entry]:
     source, values = _source(matching, ids)
     table, _, condition = source.partition(" WHERE ")

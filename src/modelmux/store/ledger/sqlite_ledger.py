@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
+from modelmux.accounts.alert_types import Alert
 from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
@@ -26,9 +29,12 @@ from modelmux.store.directory import sqlite_audit
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.receipts import Once
 from modelmux.store.ledger import (
+    entry_pages,
     sqlite_alerts,
+    sqlite_blocks,
     sqlite_entries,
     sqlite_retention,
+    sqlite_sealed,
     sqlite_state,
     sqlite_usage,
     sqlite_verify,
@@ -36,23 +42,28 @@ from modelmux.store.ledger import (
 )
 from modelmux.store.ledger.base import (
     Difference,
-    DueAlert,
     EntryPage,
     EntryQuery,
+    IsOver,
     LedgerState,
     UnstorableEntry,
     Verified,
+    never,
 )
+from modelmux.store.ledger.slots import DAY
+from modelmux.store.ledger.sqlite_alert_store import SqliteAlertStore
 from modelmux.store.ledger.sqlite_append import Appender
 from modelmux.store.ledger.sqlite_correct import Decide, correct
-from modelmux.store.ledger.sqlite_rows import Row, to_row
+from modelmux.store.ledger.sqlite_rows import Row, check_spent, to_row
+from modelmux.store.ledger.usage_groups import check_query
+from modelmux.store.ledger.verify_run import Run
+from modelmux.store.ledger.verify_sections import audit_records
+from modelmux.store.nodes import LastSeen, Renewal
 
 #: Rows of one transaction, unless a single call has more.
 _MOST_ROWS: Final = 2_000
 #: Differences that ``verify`` returns at most. It repairs all.
 MOST_DIFFERENCES: Final = 1_000
-#: Sums that a row of the audit log names.
-_AUDITED: Final = 100
 #: Seconds between two transactions of a long task, in which other processes get the lock.
 _PAUSE: Final = 0.005
 
@@ -65,15 +76,29 @@ class SqliteLedger:
 
     :param tags: the names of the tags that usage is reported by. Rows keep all of theirs.
     :param busy_timeout: seconds that a call waits for other processes.
+    :param query_limit: seconds after which a query is ended, see ``ConnectionThread``; not those of ``verify``.
     """
 
-    def __init__(self, path: Path, tags: Sequence[str] = (), *, busy_timeout: float = BUSY_TIMEOUT) -> None:
+    def __init__(
+        self,
+        path: Path,
+        tags: Sequence[str] = (),
+        *,
+        busy_timeout: float = BUSY_TIMEOUT,
+        query_limit: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.path = path
         self._file = AccountsFile(path, busy_timeout)
         self._appender = Appender(tags)
         self._waiting: deque[_Waiting] = deque()
-        self._reader = ConnectionThread("modelmux-ledger-reader", AccountsReader(self._file), busy_timeout)
+        self._query_limit = query_limit
+        reader = AccountsReader(self._file)
+        self._reader = ConnectionThread("modelmux-ledger-reader", reader, busy_timeout, clock)
+        #: For what takes as long as it takes: no query waits behind it.
+        self._verifier = ConnectionThread("modelmux-ledger-verifier", reader, busy_timeout, clock)
         self._writer = ConnectionThread("modelmux-ledger-writer", self._file, busy_timeout)
+        self.alerts = SqliteAlertStore(self._file, self._reader, self._writer)
 
     def check(self) -> None:
         """Open the file once, create or migrate it, and close it: for a start, before workers are forked.
@@ -93,6 +118,10 @@ class SqliteLedger:
     def check_entry(self, entry: Entry) -> None:
         """See ``Ledger.check_entry``."""
         to_row(entry)
+
+    def check_spent(self, entry: Entry) -> None:
+        """See ``Ledger.check_spent``."""
+        check_spent(entry)
 
     async def append(self, entries: Sequence[Entry]) -> None:
         """See ``Ledger.append``."""
@@ -165,11 +194,30 @@ class SqliteLedger:
 
         return await self._writer.run(write)
 
-    async def holders(self) -> dict[str, int]:
-        """See ``Ledger.holders``."""
-        return await self._read(sqlite_windows.holders)
+    async def recalled(self, holder: str, now: int) -> set[WindowKey]:
+        """See ``Ledger.recalled``. It waits behind no report."""
+        look = self._in_transaction(lambda connection: sqlite_windows.recalled(connection, holder, now))
+        return await self._writer.run(look)
 
-    async def end_holder(self, holder: str, make_row: Callable[[WindowKey, int], Entry] | None = None) -> None:
+    async def renew(self, holder: str, node: str, lost_after: float) -> Renewal:
+        """See ``Ledger.renew``: all processes are on this machine, and a process is lost when its journal is free."""
+        del holder, node, lost_after
+        return Renewal()
+
+    async def leave(self, holder: str) -> None:
+        """See ``Ledger.leave``: nothing depends on how many are alive."""
+        del holder
+
+    async def holders(self) -> dict[str, LastSeen]:
+        """See ``Ledger.holders``."""
+        return {holder: LastSeen(seen) for holder, seen in (await self._read(sqlite_windows.holders)).items()}
+
+    async def end_holder(
+        self,
+        holder: str,
+        make_row: Callable[[WindowKey, int], Entry] | None = None,
+        make_alert: Callable[[], Alert | None] = lambda: None,
+    ) -> None:
         """See ``Ledger.end_holder``."""
 
         def write(connection: sqlite3.Connection) -> None:
@@ -180,29 +228,12 @@ class SqliteLedger:
                         rows = [make_row(window, amount) for window, amount in leases.items() if amount > 0]
                         self._appender.append(connection, [to_row(row) for row in rows], holder)
                     sqlite_windows.end_holder(connection, holder)
+                    alert = make_alert()
+                    if alert is not None:
+                        sqlite_alerts.add(connection, [alert], 0)
             except BaseException:
                 self._appender.forget()
                 raise
-
-        await self._writer.run(write)
-
-    async def due_alert(self, now: int, until: int) -> DueAlert | None:
-        """See ``Ledger.due_alert``. Nothing is written if there is none."""
-
-        def claim(connection: sqlite3.Connection) -> DueAlert | None:
-            with self._file.write(connection):
-                return sqlite_alerts.claim(connection, now, until)
-
-        if not await self._read(lambda connection: sqlite_alerts.is_due(connection, now)):
-            return None
-        return await self._writer.run(claim)
-
-    async def set_due(self, alert: str, due: int | None) -> None:
-        """See ``Ledger.set_due``."""
-
-        def write(connection: sqlite3.Connection) -> None:
-            with self._file.write(connection):
-                sqlite_alerts.set_due(connection, alert, due)
 
         await self._writer.run(write)
 
@@ -213,13 +244,13 @@ class SqliteLedger:
         return await self._read(lambda connection: sqlite_windows.windows_of(connection, windows, each, most))
 
     async def usage(self, query: UsageQuery) -> list[UsageRow]:
-        """See ``Ledger.usage``. :raises ValueError: see ``sqlite_usage.check_query``."""
-        zone = sqlite_usage.check_query(query)
+        """See ``Ledger.usage``. :raises ValueError: see ``usage_groups.check_query``."""
+        zone = check_query(query)
         return await self._read(lambda connection: sqlite_usage.usage(connection, query, zone))
 
     async def entries(self, query: EntryQuery) -> EntryPage:
-        """See ``Ledger.entries``. :raises ValueError: see ``sqlite_entries.check_query``."""
-        sqlite_entries.check_query(query)
+        """See ``Ledger.entries``. :raises ValueError: see ``entry_pages.check_query``."""
+        entry_pages.check_query(query)
         return await self._read(lambda connection: sqlite_entries.entries(connection, query))
 
     async def by_id(self, ids: Sequence[bytes]) -> list[Entry]:
@@ -236,26 +267,23 @@ class SqliteLedger:
 
     async def verify(self, *, repair: bool = False) -> list[Difference]:
         """See ``Ledger.verify``; it returns at most ``MOST_DIFFERENCES``. Days whose rows were dropped are left out."""
-
-        differing: list[Difference] = []
+        run, verify = Run(MOST_DIFFERENCES), partial(self._verify, repair=repair)
         for part in (sqlite_verify.days, sqlite_verify.months):  # months are sums of the days, after those
-            for section in await self._read(part):
-                differing += await self._verify(section, repair=repair)
-                del differing[MOST_DIFFERENCES:]
-        return differing
+            await run.verify(await self._verifying(part), verify)
+        return run.differences()
 
-    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+    async def verify_some(
+        self, after: int, most: int, author: Author | None = None, at: int = 0, is_over: IsOver = never
+    ) -> Verified:
         """See ``Ledger.verify_some``."""
 
         def sections(connection: sqlite3.Connection) -> list[int]:
             return [*sqlite_verify.days(connection), *sqlite_verify.months(connection)]
 
-        differing: list[Difference] = []
-        rest = [section for section in await self._read(sections) if section > after]
-        for section in rest[:most]:
-            differing += await self._verify(section, repair=author is not None, author=author, at=at)
-            del differing[MOST_DIFFERENCES:]
-        return Verified(differing, rest[most - 1] if len(rest) > most else None)
+        rest = [section for section in await self._verifying(sections) if section > after]
+        run, verify = Run(MOST_DIFFERENCES), partial(self._verify, repair=author is not None, author=author, at=at)
+        last = await run.verify(rest, verify, most, is_over)
+        return Verified(run.differences(), last)
 
     async def drop_before(self, instant: int) -> int:
         """See ``Ledger.drop_before``."""
@@ -278,39 +306,71 @@ class SqliteLedger:
             await asyncio.sleep(_PAUSE)
         return dropped
 
+    async def prepare_days(self, instant: int) -> None:
+        """See ``Ledger.prepare_days``: nothing has to be made."""
+
+    async def seal_days(self, instant: int) -> int:
+        """See ``Ledger.seal_days``."""
+        before = instant // DAY
+
+        def seal(connection: sqlite3.Connection) -> bool:
+            with self._file.write(connection):
+                return sqlite_sealed.seal_next(connection, before)
+
+        def make_block(connection: sqlite3.Connection) -> bool:
+            with self._file.write(connection):
+                return sqlite_blocks.make_next(connection)
+
+        sealed = await self._repeat(seal)
+        await self._repeat(make_block)
+        return sealed
+
+    async def _repeat(self, step: Callable[[sqlite3.Connection], bool]) -> int:
+        """Write as long as there is something to do. :returns: how often there was."""
+        count, loop = 0, asyncio.get_running_loop()
+        began = loop.time()
+        while await self._writer.run(step):
+            count += 1
+            await asyncio.sleep(max(_PAUSE, loop.time() - began))  # others write for as long as it did
+            began = loop.time()
+        return count
+
     async def aclose(self) -> None:
         """After the calls that run. Idempotent."""
         await self._reader.aclose()
+        await self._verifier.aclose()
         await self._writer.aclose()
 
     async def _verify(
         self, section: int, *, repair: bool, author: Author | None = None, at: int = 0
     ) -> list[Difference]:
-        differing = await self._read(lambda c: sqlite_verify.differences(c, sqlite_verify.of_section(c, section)))
+        differing = await self._verifying(
+            lambda connection: sqlite_verify.differences(connection, sqlite_verify.of_section(connection, section))
+        )
         if not differing or not repair:
             return differing
 
         def rewrite(connection: sqlite3.Connection) -> list[Difference]:
             with self._file.write(connection):
-                sections = sqlite_verify.of_section(connection, section)
-                differing = sqlite_verify.differences(connection, sections)
-                if differing:
-                    sqlite_verify.repair(connection, sections)
+                differing = sqlite_verify.repair(connection, section)
                 if differing and author is not None:
-                    before = {one.what: one.stored for one in differing[:_AUDITED]}
-                    after = {one.what: one.recomputed for one in differing[:_AUDITED]}
-                    records = ({"ledger": before}, {"ledger": after})
-                    sqlite_audit.add(connection, author, at, "ledger.repair", "ledger", *records)
+                    sqlite_audit.add(connection, author, at, "ledger.repair", "ledger", *audit_records(differing))
                 return differing
 
         return await self._writer.run(rewrite)
 
     async def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._reader.run(self._in_transaction(function), self._query_limit)
+
+    async def _verifying(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._verifier.run(self._in_transaction(function))
+
+    def _in_transaction(self, function: Callable[[sqlite3.Connection], T]) -> Callable[[sqlite3.Connection], T]:
         def read(connection: sqlite3.Connection) -> T:
             with self._file.read(connection):
                 return function(connection)
 
-        return await self._reader.run(read)
+        return read
 
     def _append_waiting(self, connection: sqlite3.Connection) -> None:
         """In the thread: write what waits; its calls are told."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -114,32 +114,44 @@ def to_row(entry: Entry) -> Row:
     """:raises UnstorableEntry: a number is out of all bounds, or an id has not 16 bytes."""
     cost = entry.cost
     numbers = astuple(entry.counts) if cost is None else astuple(entry.counts) + astuple(cost)
+    every = [*numbers, *_others(entry)]
     if (
-        max(numbers) > LARGEST
-        or min(numbers) < -LARGEST
+        max(every) > LARGEST
+        or min(every) < -LARGEST
         or len(entry.id) != _ID_BYTES
-        or len(entry.corrects or entry.id) != _ID_BYTES
+        or (entry.corrects is not None and len(entry.corrects) != _ID_BYTES)
         or not 0 <= entry.at < _LAST
-        or not all(map(_is_storable, _others(entry)))
     ):
-        raise UnstorableEntry(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
+        raise _unstorable(entry)
     return Row(entry, numbers if cost is not None else numbers + NO_COST)
 
 
-def _others(entry: Entry) -> Iterator[int]:
+def check_spent(entry: Entry) -> None:
+    """What it held and spent of budgets. :raises UnstorableEntry: a number is out of all bounds."""
+    if abs(entry.hold) > LARGEST:
+        raise _unstorable(entry)
+    for _, amount in entry.debits:
+        if abs(amount) > LARGEST:
+            raise _unstorable(entry)
+
+
+def _unstorable(entry: Entry) -> UnstorableEntry:
+    return UnstorableEntry(f"the ledger takes no row with the id {entry.id.hex()}: a number of it is out of bounds")
+
+
+def _others(entry: Entry) -> list[int]:
     """The numbers without a column."""
-    yield from (entry.duration, entry.first_content or 0, entry.request_bytes, entry.response_bytes, entry.hold)
-    yield entry.status
-    yield from (amount for _, amount in entry.debits)
+    others = [
+        entry.duration, entry.first_content or 0, entry.request_bytes, entry.response_bytes, entry.hold, entry.status,
+    ]  # fmt: skip
+    for _, amount in entry.debits:
+        others.append(amount)
     for attempt in entry.attempts:
         if attempt.counts is not None and attempt.counts is not entry.counts:
-            yield from astuple(attempt.counts)
+            others += astuple(attempt.counts)
         for one in attempt.rounds:
-            yield from astuple(one.counts)
-
-
-def _is_storable(number: int) -> bool:
-    return -LARGEST <= number <= LARGEST
+            others += astuple(one.counts)
+    return others
 
 
 def is_failed(entry: Entry) -> bool:

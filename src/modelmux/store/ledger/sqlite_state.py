@@ -12,7 +12,10 @@ _SCHEMA: Final = "SELECT max(number) FROM migrations"
 _FIRST: Final = "SELECT id FROM ledger ORDER BY id LIMIT 1"
 _LAST: Final = "SELECT id FROM ledger ORDER BY id DESC LIMIT 1"
 _DROPPED: Final = "SELECT dropped_before FROM ledger_state"
-_DUE: Final = "SELECT count(*) FROM budget_alert INDEXED BY budget_alert_by_due WHERE due IS NOT NULL"
+_DUE: Final = (
+    "SELECT (SELECT count(*) FROM alert INDEXED BY alert_by_due WHERE due IS NOT NULL) + "
+    "(SELECT count(*) FROM webhook_delivery INDEXED BY webhook_delivery_by_due WHERE due IS NOT NULL)"
+)
 _HOLDERS: Final = (
     "SELECT h.holder, h.seen, (SELECT count(*) FROM budget_lease AS l WHERE l.holder = h.holder) "
     "FROM budget_holder AS h ORDER BY h.holder"

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import defaultdict
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from operator import add
+from typing import Final
 
+from modelmux.store.ledger import sqlite_blocks
 from modelmux.store.ledger.base import Difference
-from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, GroupTable, Table, first_day, month_of
-from modelmux.store.ledger.sqlite_append import SUMS, Rollup, by_day, by_group, by_month
+from modelmux.store.ledger.rollups import SUMS, Rollup, new_rollup
+from modelmux.store.ledger.slots import DAY, QUARTER, QUARTERS, GroupTable, SliceTable, Table
+from modelmux.store.ledger.sqlite_append import by_group
 from modelmux.store.ledger.sqlite_rows import COSTS, COUNTS, SLACK, first_id, id_time
+from modelmux.store.ledger.sqlite_sealed import sealed_before, sliced
+from modelmux.store.ledger.verify_sections import (
+    MONTHS,
+    Section,
+    day_sections,
+    days_of,
+    describe,
+    differing_sums,
+    instants_of,
+    kind_of,
+    months_of,
+)
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_UNPRICED: Final = (
     "(l.corrects IS NULL AND l.cost_input IS NULL AND NOT EXISTS (SELECT 1 FROM ledger AS c INDEXED BY "
     "ledger_by_corrected WHERE c.corrects IS NOT NULL AND c.corrects = l.id AND c.cost_input IS NOT NULL))"
@@ -37,34 +48,38 @@ UNION SELECT slot FROM group_day WHERE slot >= :first
 UNION SELECT slot / {QUARTERS} FROM group_quarter WHERE slot >= :first * {QUARTERS}
 UNION SELECT at / {DAY} FROM ledger INDEXED BY ledger_displaced_by_time WHERE displaced = 1 AND at >= :first * {DAY}
 """
-#: What is added to the number of a month: more than any day has, in a year that an id can have.
-_MONTHS: Final = 1 << 40
-_NOTHING: Final = [0] * len(SUMS)
+_DAYS_OF_MONTHS: Final = (
+    "SELECT DISTINCT slot FROM usage_day",
+    "SELECT DISTINCT slot FROM group_day",
+    "SELECT first FROM cost_block",
+)
+_MARKS: Final = ", ".join("?" * (len(SUMS) + 2))
 _SERIES: Final = (
     "SELECT k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
     "JOIN ledger_key AS k ON k.number = s.key WHERE s.number = ?"
 )
 _GROUP: Final = "SELECT team, model, tags FROM ledger_group WHERE number = ?"
+_SLICE: Final = "SELECT kind, value FROM ledger_slice WHERE number = ?"
+#: Part of the name of a table -> where the names of its sums are.
+_LABELS: Final = {"usage": _SERIES, "group": _GROUP, "slice": _SLICE}
 
 
-class Section(NamedTuple):
-    """Slots of a table, ``high`` not included, and all that they have to have."""
+def of_section(connection: sqlite3.Connection, section: int, *, adds: bool = False) -> list[Section]:
+    """Within a transaction: what the rollups of a day or month have to be.
 
-    table: Table | GroupTable
-    low: int
-    high: int
-    rollup: Rollup
-
-
-def of_section(connection: sqlite3.Connection, section: int) -> list[Section]:
-    """Within a transaction: what the rollups of a day or month have to be. :param section: of ``days``, ``months``."""
-    return of_month(connection, section - _MONTHS) if section >= _MONTHS // 2 else of_day(connection, section)
+    :param section: of ``days``, ``months``. :param adds: see ``sliced``.
+    :returns: nothing of a day whose rows are dropped, or are about to be: its rollups are all that is left of them.
+    """
+    if section >= MONTHS // 2:
+        return of_month(connection, section - MONTHS)
+    if section * DAY < _dropped_before(connection):  # perhaps since ``days``
+        return []
+    return of_day(connection, section, adds=adds)
 
 
 def days(connection: sqlite3.Connection) -> list[int]:
     """The days, in order, whose rollups can be recomputed: those of before lack rows."""
-    (dropped_before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
-    first = -(-dropped_before // DAY)
+    first = -(-_dropped_before(connection) // DAY)
     present = {day for (day,) in connection.execute(_DAYS, {"first": first})}
     present |= _with_rows(connection, first)
     return sorted(present)
@@ -74,30 +89,24 @@ def months(connection: sqlite3.Connection) -> list[int]:
     """All months that have rollups, by numbers above those of all days."""
     present = {month for (month,) in connection.execute("SELECT DISTINCT slot FROM usage_month")}
     present |= {month for (month,) in connection.execute("SELECT DISTINCT slot FROM group_month")}
-    present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM usage_day")}
-    present |= {month_of(day) for (day,) in connection.execute("SELECT DISTINCT slot FROM group_day")}
-    return sorted(_MONTHS + month for month in present)
+    for sql in _DAYS_OF_MONTHS:
+        present |= months_of(day for (day,) in connection.execute(sql))
+    return sorted(MONTHS + month for month in present)
 
 
-def of_day(connection: sqlite3.Connection, day: int) -> list[Section]:
+def of_day(connection: sqlite3.Connection, day: int, *, adds: bool = False) -> list[Section]:
     """Within a transaction: what the rollups of a day have to be, from its rows."""
     quarters = _recomputed(connection, day)
     groups = by_group(connection, quarters)
-    first = day * QUARTERS
-    return [
-        Section("usage_quarter", first, first + QUARTERS, quarters),
-        Section("usage_day", day, day + 1, by_day(quarters)),
-        Section("group_quarter", first, first + QUARTERS, groups),
-        Section("group_day", day, day + 1, by_day(groups)),
-    ]
+    slices = sliced(connection, groups, adds=adds) if day < sealed_before(connection) else None
+    return day_sections(day, quarters, groups, slices)
 
 
 def of_month(connection: sqlite3.Connection, month: int) -> list[Section]:
     """Within a transaction: what the rollups of a month have to be, from those of its days: some may lack rows."""
-    low, high = first_day(month), first_day(month + 1)
     return [
-        Section("usage_month", month, month + 1, by_month(_stored(connection, "usage_day", low, high))),
-        Section("group_month", month, month + 1, by_month(_stored(connection, "group_day", low, high))),
+        Section("usage_month", month, month + 1, _of_days(connection, "usage_day", month)),
+        Section("group_month", month, month + 1, _of_days(connection, "group_day", month)),
     ]
 
 
@@ -106,30 +115,57 @@ def differences(connection: sqlite3.Connection, sections: list[Section]) -> list
     differing: list[Difference] = []
     for section in sections:
         stored = _stored(connection, section.table, section.low, section.high)
-        for key in sorted(stored.keys() | section.rollup.keys()):
-            before, after = stored.get(key, _NOTHING), section.rollup.get(key, _NOTHING)
-            if before != after:
-                differing += _describe(connection, section.table, key, before, after)
+        for key, before, after in differing_sums(stored, section.rollup):
+            labels = connection.execute(_LABELS[kind_of(section.table)], (key[1],)).fetchone() or ()
+            differing += describe(section.table, key[0], labels, before, after)
+        if section.table == "usage_month" and days_of(section.low):
+            differing += sqlite_blocks.differences(connection, section.low)
     return differing
 
 
-def repair(connection: sqlite3.Connection, sections: list[Section]) -> None:
-    """Within the write transaction of the sections: make the rollups what they have to be."""
-    marks = ", ".join("?" * (len(SUMS) + 2))
-    for table, low, high, rollup in sections:
-        connection.execute(f"DELETE FROM {table} WHERE slot >= ? AND slot < ?", (low, high))
+def repair(connection: sqlite3.Connection, section: int) -> list[Difference]:
+    """Within a write transaction: make the rollups of a section what they have to be. :returns: what differed."""
+    sections = of_section(connection, section, adds=True)
+    differing = differences(connection, sections)
+    for table, low, high, rollup in sections if differing else ():
+        connection.execute(f"DELETE FROM {table} WHERE {_within(table)}", (low, high))
         rows = [(*key, *rollup[key]) for key in sorted(rollup)]
-        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        connection.executemany(f"INSERT INTO {table} VALUES ({_MARKS})", rows)
+        if table == "usage_month" and days_of(low):
+            sqlite_blocks.repair(connection, low)
+    return differing
 
 
-def _stored(connection: sqlite3.Connection, table: Table | GroupTable, low: int, high: int) -> Rollup:
-    rows = connection.execute(f"SELECT * FROM {table} WHERE slot >= ? AND slot < ?", (low, high))
+def _dropped_before(connection: sqlite3.Connection) -> int:
+    """Microseconds in UTC: rows of before are dropped."""
+    (before,) = connection.execute("SELECT dropped_before FROM ledger_state").fetchone()
+    return int(before)
+
+
+def _within(table: str) -> str:
+    """Slots of a table, by its key: in those of slices, the slice comes first."""
+    is_slice = table.startswith("slice_")
+    return f"{'series IN (SELECT number FROM ledger_slice) AND ' if is_slice else ''}slot >= ? AND slot < ?"
+
+
+def _stored(connection: sqlite3.Connection, table: Table | GroupTable | SliceTable, low: int, high: int) -> Rollup:
+    rows = connection.execute(f"SELECT * FROM {table} WHERE {_within(table)}", (low, high))
     return {(slot, series): sums for slot, series, *sums in rows}
 
 
+def _of_days(connection: sqlite3.Connection, table: Table | GroupTable, month: int) -> Rollup:
+    """The sums of a month, from those of its days. Of many keys those are millions: none is kept."""
+    rollup = new_rollup()
+    days = days_of(month)
+    rows = connection.execute(f"SELECT * FROM {table} WHERE {_within(table)}", (days.start, days.stop))
+    for _, series, *sums in rows:
+        rollup[month, series] = list(map(add, rollup[month, series], sums))
+    return rollup
+
+
 def _recomputed(connection: sqlite3.Connection, day: int) -> Rollup:
-    start, end = day * DAY, (day + 1) * DAY
-    rollup: Rollup = defaultdict(lambda: [0] * len(SUMS))
+    start, end = instants_of(day)
+    rollup = new_rollup()
     ids = (first_id(start - SLACK - 1000), first_id(end + SLACK + 1000))
     for sql, values in ((_BY_ID, (*ids, start, end)), (_DISPLACED, (start, end))):
         for slot, series, *sums in connection.execute(sql, values):
@@ -152,26 +188,3 @@ def _with_rows(connection: sqlite3.Connection, first: int) -> set[int]:
         if (day + 1) * DAY // 1000 >= 1 << 48:  # the last day that an id can have
             return present
         after = first_id((day + 1) * DAY)
-
-
-def _describe(
-    connection: sqlite3.Connection,
-    table: Table | GroupTable,
-    key: tuple[int, int],
-    stored: list[int],
-    recomputed: list[int],
-) -> Iterator[Difference]:
-    slot, number = key
-    if table.endswith("_month"):
-        slot, unit, form = first_day(slot), DAY, "%Y-%m"
-    else:
-        unit, form = (DAY, "%Y-%m-%d") if table.endswith("_day") else (QUARTER, "%Y-%m-%dT%H:%MZ")
-    when = (_EPOCH + timedelta(microseconds=slot * unit)).strftime(form)
-    is_group = table.startswith("group_")
-    names = ("team", "model", "tags") if is_group else ("key", "person", "team", "model", "tags")
-    series = connection.execute(_GROUP if is_group else _SERIES, (number,)).fetchone() or ()
-    labels = "".join(f" {name}={value}" for name, value in zip(names, series, strict=False) if value)
-    labels = f" of all keys{labels}" if is_group else labels
-    for name, before, after in zip(SUMS, stored, recomputed, strict=True):
-        if before != after:
-            yield Difference(f"{when}{labels} {name}", before, after)

@@ -11,11 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from modelmux.accounts.leases import Ask, Grant, grant
+from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
+from modelmux.store.ledger.stored_windows import StoredWindow, answered
 
-#: Microseconds for which a window is recalled after a process got less than it needs.
-RECALLED_FOR: Final = 1_000_000
 _OF: Final = " WHERE budget = ? AND subject = ? AND start = ?"
 _SPEND: Final = (
     "INSERT INTO budget_window VALUES (:budget, :subject, :start, :amount, 0, 0) "
@@ -29,6 +28,10 @@ _END_LEASE: Final = "DELETE FROM budget_lease WHERE holder = ?" + _OF.replace(" 
 _SET_LEASED: Final = (
     "INSERT INTO budget_window VALUES (:budget, :subject, :start, 0, :leased, :recalled) "
     "ON CONFLICT DO UPDATE SET leased = excluded.leased, recalled = excluded.recalled"
+)
+_RECALLED: Final = (
+    "SELECT l.budget, l.subject, l.start FROM budget_lease AS l CROSS JOIN budget_window AS o ON o.budget = l.budget "
+    "AND o.subject = l.subject AND o.start = l.start WHERE l.holder = ? AND o.recalled > ?"
 )
 _SEEN: Final = "INSERT OR REPLACE INTO budget_holder VALUES (?, ?)"
 _LEASES_OF: Final = "SELECT budget, subject, start, amount FROM budget_lease WHERE holder = ?"
@@ -67,6 +70,11 @@ def exchange(
     return {window: _answer(connection, holder, window, asks[window], now) for window in sorted(asks)}
 
 
+def recalled(connection: sqlite3.Connection, holder: str, now: int) -> set[WindowKey]:
+    """See ``Ledger.recalled``."""
+    return {WindowKey(*row) for row in connection.execute(_RECALLED, (holder, now))}
+
+
 def leases_of(connection: sqlite3.Connection, holder: str) -> dict[WindowKey, int]:
     """What a process has, for whoever takes over from it."""
     return {WindowKey(*row[:3]): row[3] for row in connection.execute(_LEASES_OF, (holder,))}
@@ -103,14 +111,11 @@ def windows_of(
 
 
 def _answer(connection: sqlite3.Connection, holder: str, window: WindowKey, ask: Ask, now: int) -> Grant:
-    spent, leased_by_all, recalled = connection.execute(_WINDOW, window).fetchone() or (0, 0, 0)
+    state = StoredWindow(*(connection.execute(_WINDOW, window).fetchone() or ()))
     (leased,) = connection.execute(_LEASED, (holder, *window)).fetchone()
-    if ask.limit is None:  # nothing is kept back from others, so nothing has to be remembered
-        return grant(ask, spent, leased_by_all - leased, recalled=False)
-    answer = grant(ask, spent, leased_by_all - leased, recalled=recalled > now)
-    is_short = answer.leased < ask.need and leased_by_all > leased
-    until = now + RECALLED_FOR if is_short else recalled
-    _change(connection, holder, window, answer.leased - leased, recalled=until)
+    answer, after = answered(ask, state, leased, now)
+    if after is not None:
+        _change(connection, holder, window, answer.leased - leased, recalled=after.recalled)
     return answer
 
 

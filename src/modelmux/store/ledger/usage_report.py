@@ -40,10 +40,12 @@ async def usage_report(
     """
     rows = await ledger.usage(query)
     if len(rows) > most:
-        expected = f"expected at most {most:,}: ask for a shorter period, longer buckets, or fewer groups"
+        expected = f"expected at most {most:,}: ask for a shorter period, longer buckets, fewer groups, or top=100"
         raise FieldError("group_by", f"there would be {len(rows):,} results", expected)
     bounds = bucket_bounds(query.start, query.end, query.bucket, zone)
-    make = functools.partial(usage_json, query, bounds, rows, zone, own_prices=own_prices, label=label)
+    make = functools.partial(
+        usage_json, query, bounds, rows, zone, own_prices=own_prices, has_others=query.top > 0, label=label
+    )
     answer = make() if len(rows) <= _FEW else await asyncio.to_thread(make)
     used = {name.removeprefix(_TAG) for name in (*query.group_by, *dict(query.where)) if name.startswith(_TAG)}
     answer["warnings"] = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -87,10 +88,11 @@ class LedgerWriter:
         """The row that has waited longest, among those that are made, which takes a second at most."""
         return self._made[0] if self._made else None
 
-    def add(self, make: MakeEntry, on_row: OnRow | None = None) -> None:
+    def add(self, make: MakeEntry, on_row: OnRow | None = None, *, at_once: bool = False) -> None:
         """Write a row soon.
 
         :param make: makes the row; called once, in another thread.
+        :param at_once: it is called here: it takes microseconds, and nothing that it needs has to be kept.
         """
         if self.waiting >= MOST_WAITING:
             if self._on_written is None:
@@ -101,7 +103,10 @@ class LedgerWriter:
             if on_row is not None:
                 on_row(None)
             return
-        self._new.append((make, on_row))
+        if at_once:
+            self._take(self._make_one(make), on_row)
+        else:
+            self._new.append((make, on_row))
         self._start()
 
     async def exchange(self) -> None:
@@ -148,6 +153,10 @@ class LedgerWriter:
             self._new.clear()
             self._fresh.clear()
             self._made.clear()
+        else:
+            if self._leases is not None:
+                with contextlib.suppress(StoreFailed):  # others notice that it is gone
+                    await self._leases.leave()
         self._end_of_losses()
         await self._ledger.aclose()
         self._thread.shutdown()
@@ -214,10 +223,7 @@ class LedgerWriter:
             loop = asyncio.get_running_loop()
             await asyncio.shield(loop.run_in_executor(self._thread, self._make_some))
         while self._fresh:
-            entry, on_row = self._fresh.popleft()
-            written = entry if on_row is None else on_row(entry)
-            if written is not None:
-                self._made.append(written)
+            self._take(*self._fresh.popleft())
         if self._unwritable:
             count, why = len(self._unwritable), self._unwritable[0]
             self._unwritable.clear()
@@ -226,17 +232,34 @@ class LedgerWriter:
     def _make_some(self) -> None:
         for _ in range(min(MOST_AT_ONCE, len(self._new))):
             make, on_row = self._new[0]
-            entry: Entry | None = None
-            try:
-                row = make()
-                self._ledger.check_entry(row)
-                entry = row
-            except UnstorableEntry as error:
-                self._unwritable.append(str(error))
-            except Exception as error:  # noqa: BLE001 - one row must not hold up all others
-                self._unwritable.append(f"a row could not be made ({type(error).__name__})")
-            self._fresh.append((entry, on_row))
+            self._fresh.append((self._make_one(make), on_row))
             self._new.popleft()
+
+    def _make_one(self, make: MakeEntry) -> Entry | None:
+        """None if the row cannot be made, or never be written, which is reported."""
+        try:
+            entry = make()
+            self._ledger.check_entry(entry)
+        except UnstorableEntry as error:
+            self._unwritable.append(str(error))
+        except Exception as error:  # noqa: BLE001 - one row must not hold up all others
+            self._unwritable.append(f"a row could not be made ({type(error).__name__})")
+        else:
+            return entry
+        return None
+
+    def _take(self, entry: Entry | None, on_row: OnRow | None) -> None:
+        """Put a row in line that was made."""
+        written = entry if on_row is None else on_row(entry)
+        if written is None:
+            return
+        try:
+            if written is not entry:  # what it has spent of budgets was not known before
+                self._ledger.check_spent(written)
+        except UnstorableEntry as error:
+            self._unwritable.append(str(error))
+        else:
+            self._made.append(written)
 
     def _lose(self, count: int, why: str) -> None:
         self.lost += count

@@ -1,0 +1,145 @@
+"""Reports that show the groups that cost most, of very many, and the sum of the others: the same in every engine.
+
+Keys and people may be many thousands. So their costs alone are added up first; what else a report has is read of the
+groups that it shows, and of all together.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from msgspec.structs import replace
+
+from modelmux.accounts.usage_query import Group, UsageQuery, UsageRow, difference
+from modelmux.store.ledger.usage_groups import Series, matches, value_of
+
+_MANY: Final = frozenset({"key", "person"})
+_COLUMNS: Final = ("team", "model", "tags")
+#: Numbers of groups that lists have a place for, used or not.
+_MOST_PLACES: Final = 4_000_000
+
+Numbered = TypeVar("Numbered")
+#: Dimension and value, of each.
+Part = tuple[tuple[str, str | None], ...]
+
+
+class Ranking(NamedTuple):
+    """:param groups: those that cost most in the whole period. :param others: how many more there are."""
+
+    groups: Sequence[Group]
+    others: int
+
+
+NO_RANKING: Final = Ranking((), 0)
+
+
+def is_ranked(query: UsageQuery, *, by_tags: bool = False) -> bool:
+    """Whether costs are added up first: there may be very many groups.
+
+    :param by_tags: also if tags are among what they are by.
+    """
+    by, of = frozenset(query.group_by), frozenset(name for name, _ in query.where)
+    return bool(query.top and by & _MANY and (by_tags or by <= _MANY | {"team", "model"}) and not of & _MANY)
+
+
+def wanted(query: UsageQuery, groups: Iterable[Series]) -> dict[str, list[str]] | None:
+    """Column -> the values that count, of the columns that the question limits; None if there is nothing that counts.
+
+    :param groups: all that there are, of teams, models and tags.
+    """
+    known, limits = list(groups), dict[str, list[str]]()
+    for index, column in enumerate(_COLUMNS):
+        where = [(name, values) for name, values in query.where if (name if name in _COLUMNS else "tags") == column]
+        if where:
+            values = {str(one[3 + index]) for one in known if all(matches(one, *condition) for condition in where)}
+            limits[column] = sorted(values)
+    return None if any(not values for values in limits.values()) else limits
+
+
+def parts_of_groups(query: UsageQuery, groups: Sequence[Series]) -> tuple[list[Part], list[int]]:
+    """What else a question is by than keys and people: each combination of values that counts, and by number of a
+    group which of them it has; -1 if it does not count.
+
+    :param groups: all that there are, of teams, models and tags.
+    """
+    names = [name for name in query.group_by if name not in _MANY]
+    parts: dict[Part, int] = {}
+    part_of = [-1] * (max((group[0] for group in groups), default=0) + 1)
+    for group in groups:
+        if all(matches(group, *condition) for condition in query.where):
+            part = tuple((name, value_of(group, name)) for name in names)
+            part_of[group[0]] = parts.setdefault(part, len(parts))
+    return list(parts), part_of
+
+
+def costs_of_groups(
+    series: Iterable[tuple[int, int, int]], count: int, parts: int, part_of: Sequence[int]
+) -> dict[int, int]:
+    """What groups cost, by a number: ``parts`` times that of a key or person, and that of a part.
+
+    :param series: of each with usage, the number of its key or person, which is below ``count``, that of its group of
+        teams, models and tags, and its cost.
+    :param parts: how many there are. :param part_of: see ``parts_of_groups``.
+    """
+    if count * parts > _MOST_PLACES:
+        sums: dict[int, int] = {}
+        get = sums.get
+        for number, group, cost in series:
+            part = part_of[group]
+            if part >= 0:
+                place = number * parts + part
+                sums[place] = get(place, 0) + cost
+        return sums
+    if parts == 1 and min(part_of[1:]) == 0:  # all count, by their key or person alone
+        alone, is_used = [0] * count, bytearray(count)
+        for number, _, cost in series:
+            alone[number] += cost
+            is_used[number] = 1
+        return dict(itertools.compress(enumerate(alone), is_used))
+    # Lists take half the time of that if each has one part; the last, which is -1, too, has what does not count.
+    costs = [[0] * count for _ in range(parts + 1)]
+    used = [bytearray(count) for _ in range(parts + 1)]
+    costs_of, used_of = [costs[part] for part in part_of], [used[part] for part in part_of]
+    for number, group, cost in series:
+        costs_of[group][number] += cost
+        used_of[group][number] = 1
+    return {
+        number * parts + part: costs[part][number]
+        for part in range(parts)
+        for number in itertools.compress(range(count), used[part])
+    }
+
+
+def at_least_as_expensive(costs: Mapping[Numbered, int], most: int) -> list[Numbered]:
+    """The groups that cost most, and those that cost as much as the last of them. :param costs: some."""
+    least = heapq.nlargest(most, costs.values())[-1]
+    return [group for group, cost in costs.items() if cost >= least]
+
+
+def of_groups(query: UsageQuery, groups: Sequence[Group]) -> UsageQuery:
+    """The question about these groups alone; its answer may have others as well. :param groups: at least one."""
+    index, name = next((index, name) for index, name in enumerate(query.group_by) if name in _MANY)
+    values = tuple(dict.fromkeys(group[index] or "" for group in groups))
+    return replace(query, top=0, where=(*query.where, (name, values)))
+
+
+def of_all(query: UsageQuery) -> UsageQuery:
+    """The question about all groups together."""
+    return replace(query, top=0, group_by=())
+
+
+def with_others(ranking: Ranking, rows: Iterable[UsageRow], totals: Iterable[UsageRow]) -> list[UsageRow]:
+    """The rows of the groups of a ranking, and in each bucket one more with what the others used.
+
+    :param rows: that answer ``of_groups``. :param totals: that answer ``of_all``.
+    """
+    shown = set(ranking.groups)
+    chosen = [row for row in rows if row.group in shown]
+    by_start: dict[int, list[UsageRow]] = {}
+    for row in chosen:
+        by_start.setdefault(row.start, []).append(row)
+    rest = [replace(difference(total, by_start.get(total.start, ())), others=ranking.others) for total in totals]
+    return [*chosen, *(row for row in rest if row != UsageRow(start=row.start, others=ranking.others))]

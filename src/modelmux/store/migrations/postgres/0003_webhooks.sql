@@ -1,0 +1,24 @@
+-- Alerts of all types, and what each webhook gets of them.
+
+-- A row is the memory that something was told, so it is never deleted. "type": as in modelmux.accounts.alert_types, whose
+-- JSON "data" is. "due": microseconds; from then on it is logged and given to the webhooks; NULL once it was.
+CREATE TABLE alert (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE, type text NOT NULL, data text NOT NULL,
+    due bigint
+);
+CREATE INDEX alert_by_due ON alert (due, number) WHERE due IS NOT NULL;
+INSERT INTO alert (id, type, data, due)
+SELECT id, 'budget.threshold', data, due FROM budget_alert ORDER BY due, percent, id;
+DROP TABLE budget_alert;
+
+-- One row for each alert and webhook. "due": microseconds, when it is sent next; NULL once it was, or was given up.
+-- "tries": attempts that have begun. "tried", "status" and "problem": of the last one; no problem means delivered.
+CREATE TABLE webhook_delivery (
+    number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id text NOT NULL UNIQUE, webhook text NOT NULL,
+    alert text NOT NULL REFERENCES alert (id), created bigint NOT NULL, due bigint, tries bigint NOT NULL DEFAULT 0,
+    tried bigint, status bigint, problem text
+);
+CREATE INDEX webhook_delivery_by_due ON webhook_delivery (due) WHERE due IS NOT NULL;
+CREATE INDEX webhook_delivery_by_webhook ON webhook_delivery (webhook, number);
+CREATE INDEX webhook_delivery_by_alert ON webhook_delivery (alert);
+CREATE INDEX webhook_delivery_by_time ON webhook_delivery (created);
