@@ -180,6 +180,23 @@ class AccountsFile:
         connection.is_read_only = True
         return connection
 
+    def check_lock(self) -> None:
+        """Whether a write could begin in a file that a process has open. Nothing is written.
+
+        :raises LockTimeout, sqlite3.Error, OSError:
+        """
+        if self._wal_path.exists() and self._shm_path.exists():  # so nothing is created
+            with (
+                self._lock(self._busy_timeout),
+                # The last connection that closes makes a checkpoint, also of the log of a process that was killed,
+                # unless it only reads. So one of those is open until the end.
+                contextlib.closing(self._connect("mode=ro", self._busy_timeout)) as last,
+                contextlib.closing(self._connect("mode=rw", self._busy_timeout)) as connection,
+            ):
+                last.execute("SELECT 1 FROM sqlite_master").fetchone()
+                with transaction(connection, "IMMEDIATE"):
+                    pass
+
     def close(self, connection: sqlite3.Connection) -> None:
         """Under the lock: the last connection that closes makes a checkpoint. One that has lost its log stays open
         until the process ends: its checkpoint would write pages of before into the file that was restored."""

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from modelmux.claude.draft import SignedThinking
 from modelmux.dialects.stored_responses import History, HistoryQuery, StoredResponse
-from modelmux.errors import InvalidRequest
+from modelmux.errors import InvalidRequest, StoreUnavailable
 
 
 class ThinkingStore(Protocol):
     """Remembers the thinking blocks that came right before a tool call, for clients that cannot send them back.
 
     Everything is kept by owner: no caller gets the blocks of another.
+
+    :ivar is_shared: whether other nodes may remember what this one does not, so that ``fetch`` may be of use.
     """
+
+    @property
+    def is_shared(self) -> bool: ...
 
     def put(self, owner: str, call_id: str, model: str, blocks: tuple[SignedThinking, ...]) -> None: ...
 
@@ -31,9 +36,32 @@ class ThinkingStore(Protocol):
         """Whether ``mark_rejected`` received this block."""
         ...
 
+    async def fetch(self, owner: str, call_ids: Sequence[str]) -> bool:
+        """Look for what other nodes remember, so that ``get`` has it then. Takes little time, and never fails.
+
+        :param call_ids: the newest first.
+        :returns: whether there was anything.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Idempotent."""
+        ...
+
 
 class StoreFailed(Exception):
     """A store could not be read or written. The message is for the log."""
+
+
+class QueryTooLong(StoreFailed):
+    """A query was ended, because it took longer than its caller may wait. The store is as it was.
+
+    :param seconds: that it had.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"a query was ended after {seconds:g} s")
+        self.seconds = seconds
 
 
 class StoreOutdated(StoreFailed):
@@ -44,6 +72,11 @@ class StoreOutdated(StoreFailed):
 MAX_CHAIN: Final = 1000
 #: Bytes of items that ``ResponseStore.history`` returns: more fit into no request.
 MAX_HISTORY_BYTES: Final = 64 * 1024 * 1024
+
+
+#: A use is recorded if the last one recorded is longer ago than this part of the ttl, or than this many seconds.
+_TOUCH_PART: Final = 1 / 20
+_TOUCH_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +98,11 @@ class ResponseLimits:
     def largest_response(self) -> int:
         """Bytes of the largest response that is stored: one alone must not displace most others."""
         return min(self.max_response_bytes, self.max_bytes // 4)
+
+    @property
+    def touch_after(self) -> float:
+        """Seconds since the last use that was recorded, after which another one is: not each is written."""
+        return min(_TOUCH_SECONDS, self.ttl * _TOUCH_PART)
 
     def check_response(self, response: StoredResponse) -> None:
         """:raises StoreFailed: it is too large to be stored."""
@@ -125,3 +163,13 @@ class ResponseStore(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+def accounts_unavailable(message: str, detail: str | None = None, retry_after: float = 2.0) -> StoreUnavailable:
+    """503: the store of accounts gives no answer.
+
+    :param detail: for the log. :param retry_after: seconds.
+    """
+    error = StoreUnavailable(message, code="accounts_unavailable", hint="Try again in a moment.", detail=detail)
+    error.retry_after = retry_after
+    return error

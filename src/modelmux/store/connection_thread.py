@@ -10,9 +10,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Final, Protocol, TypeVar
 
-from modelmux.store.base import StoreFailed
+from modelmux.store.base import QueryTooLong, StoreFailed
+
+#: Instructions of SQLite's virtual machine between two looks at the clock: some tenths of a millisecond.
+_INSTRUCTIONS: Final = 10_000
 
 T = TypeVar("T")
 
@@ -49,14 +53,20 @@ class ConnectionThread:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
 
-    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """:raises StoreFailed:"""
+    async def run(self, function: Callable[[sqlite3.Connection], T], query_limit: float | None = None) -> T:
+        """
+        :param query_limit: seconds after which it is ended, those in the queue included: whoever waits behind a long
+            query does not wait for many of them. Only for what reads.
+        :raises QueryTooLong: :raises StoreFailed:
+        """
         if self._closed:
             raise StoreFailed("the store is closed")
         if self._executor is None:
             self._executor = ThreadPoolExecutor(1, self._name)
-        deadline = self._clock() + self._busy_timeout
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self.call, function, deadline)
+        now = self._clock()
+        deadline = now + self._busy_timeout
+        call = self.call if query_limit is None else partial(self._limited, query_limit, now + query_limit)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, call, function, deadline)
 
     def call(self, function: Callable[[sqlite3.Connection], T], deadline: float | None = None) -> T:
         """In the thread. After an error, the next call opens the file again.
@@ -76,6 +86,27 @@ class ConnectionThread:
             raise self._file.failure(error) from None
         except OSError as error:
             raise self._file.failure(error) from None
+
+    def _limited(self, seconds: float, end: float, function: Callable[[sqlite3.Connection], T], deadline: float) -> T:
+        """In the thread: as ``call``, until an end. :raises QueryTooLong: :raises StoreFailed:"""
+
+        def is_over() -> bool:
+            return self._clock() >= end
+
+        def limited(connection: sqlite3.Connection) -> T:
+            connection.set_progress_handler(is_over, _INSTRUCTIONS)
+            try:
+                return function(connection)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                    raise QueryTooLong(seconds) from None
+                raise
+            finally:
+                connection.set_progress_handler(None, 0)
+
+        if is_over():
+            raise QueryTooLong(seconds)
+        return self.call(limited, deadline)
 
     def disconnect(self) -> None:
         """In the thread."""

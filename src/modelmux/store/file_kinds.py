@@ -44,8 +44,14 @@ class FileKind:
 RESPONSES: Final = FileKind(0x4D4D5852, "stored responses", version=1)
 #: "MMXT".
 TRACES: Final = FileKind(0x4D4D5854, "traces of requests", version=1)
+#: "MMXC".
+CAPTURES: Final = FileKind(0x4D4D5843, "captured bodies", version=1)
 #: "MMXA".
 ACCOUNTS: Final = FileKind(0x4D4D5841, "modelmux accounts")
+
+
+#: Of the captured bodies, in the state directory.
+CAPTURES_FILE: Final = "captures.db"
 
 
 def has_sqlite() -> bool:

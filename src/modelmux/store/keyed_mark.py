@@ -1,4 +1,4 @@
-"""A mark beside the database that there were keys in it.
+"""A mark, beside the database or on a node that uses it, that there were keys in it.
 
 A database that was lost, or replaced by an empty one, has no keys, and a gateway without keys on loopback asks for
 none. The mark tells that keys are missing: the gateway does not start then.
@@ -17,10 +17,13 @@ _TEXT: Final = "There are keys in the database beside this file. Remove it only 
 
 
 class KeyedMark:
-    """:param database: its path; the mark is beside it, as the pepper is."""
+    """
+    :param database: its path; the mark is beside it, as the pepper is.
+    :param name: of a database that is elsewhere, for people; the mark is where its file would be.
+    """
 
-    def __init__(self, database: Path) -> None:
-        self._database = database
+    def __init__(self, database: Path, name: str | None = None) -> None:
+        self._database = str(database) if name is None else name
         self.path = database.with_name(database.name + ".keyed")
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +38,8 @@ class LocalState:
         self.problem = problem
         #: What workers count in together; None for a process that counts alone.
         self.counters: CounterTable | None = None
+        #: Names those that count limits together, among nodes that share accounts.
+        self.node = f"{platform.node()}:{secrets.token_hex(4)}"
         self._memory_key = secrets.token_bytes(_KEY_BYTES)
         self._key: bytes | None = None
 
@@ -59,6 +62,7 @@ class LocalState:
             or config.responses.store == "sqlite"
             or config.accounts.enabled
             or config.traces.enabled
+            or config.capture.enabled
         )
         return cls.of_service(config, environment) if needs_directory else cls(None)
 

@@ -6,7 +6,7 @@ import hashlib
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from modelmux.claude.draft import SignedThinking
@@ -33,6 +33,8 @@ class MemoryThinkingStore:
     :param clock: monotonic seconds.
     """
 
+    is_shared: Final = False
+
     def __init__(
         self,
         clock: Callable[[], float],
@@ -54,7 +56,7 @@ class MemoryThinkingStore:
         return len(self._entries)
 
     def put(self, owner: str, call_id: str, model: str, blocks: tuple[SignedThinking, ...]) -> None:
-        size = _OVERHEAD + sum(_size(t) for t in blocks)
+        size = _OVERHEAD + sum(map(size_of, blocks))
         key = (owner, call_id)
         with self._lock:
             self._drop(key)
@@ -86,6 +88,19 @@ class MemoryThinkingStore:
     def is_rejected(self, owner: str, block: SignedThinking) -> bool:
         return bool(self._rejected) and _digest(owner, block) in self._rejected
 
+    def knows(self, owner: str, call_id: str) -> bool:
+        """Whether anything is remembered of a call, of whichever model."""
+        entry = self._entries.get((owner, call_id))
+        return entry is not None and entry.expires > self._clock()
+
+    async def fetch(self, owner: str, call_ids: Sequence[str]) -> bool:
+        """See ``ThinkingStore.fetch``. There is no other node to ask."""
+        del owner, call_ids
+        return False
+
+    async def aclose(self) -> None:
+        """See ``ThinkingStore.aclose``."""
+
     def _drop(self, key: tuple[str, str]) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
@@ -98,7 +113,7 @@ def _digest(owner: str, block: SignedThinking) -> bytes:
     return hashlib.blake2b(f"{owner} {signed}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
-def _size(block: SignedThinking) -> int:
+def size_of(block: SignedThinking) -> int:
     """Bytes that the texts of a block take in memory."""
     texts = (block.thinking, block.signature) if isinstance(block, ThinkingBlock) else (block.data,)
     return sum(map(sys.getsizeof, texts))

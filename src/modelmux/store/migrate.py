@@ -1,6 +1,7 @@
-"""Numbered migrations of a SQLite file: which there are, which a file has, and how those that it lacks are applied.
+"""Numbered migrations of a database: which there are, which it has, and how a SQLite file gets those that it lacks.
 
-A file has a table of the names and hashes of what was applied. Whatever applies a migration holds the file's lock.
+A database has a table of the names and hashes of what was applied. Whatever applies a migration to a file holds the
+file's lock; ``postgres.migrate`` does the same for PostgreSQL.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -41,7 +42,12 @@ class Migration:
 @cache
 def sqlite_migrations() -> tuple[Migration, ...]:
     """Those of this version, in order."""
-    folder = resources.files("modelmux.store").joinpath("migrations", "sqlite")
+    return migrations_in("sqlite")
+
+
+def migrations_in(dialect: str) -> tuple[Migration, ...]:
+    """Those of this version in one folder, as ``sqlite`` or ``postgres``, in order."""
+    folder = resources.files("modelmux.store").joinpath("migrations", dialect)
     migrations = []
     for file in folder.iterdir():
         match = _NAME.fullmatch(file.name)
@@ -51,12 +57,18 @@ def sqlite_migrations() -> tuple[Migration, ...]:
 
 
 def pending(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> list[Migration]:
-    """Those that the file lacks, in order.
+    """Those that the file lacks, in order. :raises StoreFailed: see ``lacking``."""
+    return lacking(_applied(connection), migrations)
 
-    :raises StoreFailed: the file has one that is unknown or was changed; the message lacks the path.
+
+def lacking(applied: Iterable[tuple[int, str, str]], migrations: Sequence[Migration]) -> list[Migration]:
+    """The migrations that a database lacks, in order.
+
+    :param applied: number, name and hash of those that it has.
+    :raises StoreFailed: it has one that is unknown or was changed; the message lacks the path.
     """
     by_number = {migration.number: migration for migration in migrations}
-    for number, name, digest in _applied(connection):
+    for number, name, digest in applied:
         known = by_number.pop(number, None)
         if known is None:
             raise StoreFailed(
@@ -66,7 +78,7 @@ def pending(connection: sqlite3.Connection, migrations: Sequence[Migration]) -> 
         if (known.name, known.hash) != (name, digest):
             raise StoreFailed(
                 f"its migration {name} is not the {known.name} of this version of modelmux; install the version that "
-                "made the file"
+                "made it"
             )
     return sorted(by_number.values(), key=lambda migration: migration.number)
 

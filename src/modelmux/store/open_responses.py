@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from modelmux.config.conversations_check import responses_url
 from modelmux.config.home import visible
+from modelmux.config.postgres_url import PostgresUrl, is_postgres
 from modelmux.config.schema import Config
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.dialects.aes_siv_sealer import AesSivSealer
@@ -20,6 +23,8 @@ from modelmux.store.no_responses import NoResponseStore
 FILE_NAME: Final = "responses.sqlite3"
 #: Items in the memory of one process; a file may have more.
 _MAX_ITEMS_IN_MEMORY: Final = 200_000
+#: Those of all nodes together.
+MAX_ITEMS_IN_DATABASE: Final = 10_000_000
 #: What to do where the file cannot be created or written.
 STORE_REMEDY: Final = 'set server.state_dir to a writable directory, or responses.store to "memory" or "off"'
 #: What to do where there is a file that cannot be used.
@@ -45,7 +50,12 @@ def open_responses(config: Config, state: LocalState, runtime: Runtime) -> Opene
     """The store that ``responses.store`` asks for; one that stores nothing if its file cannot be used.
 
     May be called before workers are forked: no file stays open.
+
+    :raises ConfigError: it is the URL of a database that cannot be used.
     """
+    database = responses_url(config)
+    if database is not None:
+        return _in_database(config, database, state, runtime)
     kind = store_kind(config, state)
     if kind == "off":
         return OpenedResponses(NoResponseStore(), warning=left_over(state))
@@ -57,10 +67,10 @@ def open_responses(config: Config, state: LocalState, runtime: Runtime) -> Opene
 
 
 def store_kind(config: Config, state: LocalState) -> str:
-    """``memory``, ``sqlite`` or ``off``."""
+    """``memory``, ``sqlite``, ``postgres`` or ``off``."""
     kind = config.responses.store
     if kind != "auto":
-        return kind
+        return "postgres" if is_postgres(kind) else kind
     # A library has no directory unless a setting names one, and one process.
     in_library = state.directory is None and state.problem is None
     return "memory" if config.server.workers == 1 or in_library else "sqlite"
@@ -111,6 +121,22 @@ def _in_file(config: Config, path: Path, runtime: Runtime) -> OpenedResponses:
     except StoreFailed as error:
         return _unusable(str(error), FILE_REMEDY if path.is_file() else STORE_REMEDY)
     return OpenedResponses(store, limits.largest_response, _notice(f"in {path}", limits.ttl))
+
+
+def _in_database(config: Config, database: PostgresUrl, state: LocalState, runtime: Runtime) -> OpenedResponses:
+    """The store is used though it cannot be reached now: each call tries again."""
+    limits = _limits(config, MAX_ITEMS_IN_DATABASE)
+    # Not imported without a database. What it seals is sealed as that which clients get.
+    module = importlib.import_module("modelmux.store.postgres_responses")
+    sealer = AesSivSealer(seal_keys(config, state))
+    store = module.PostgresResponseStore(database, sealer, runtime.now, limits, clock=runtime.clock)
+    problem = None
+    try:
+        store.check()
+    except StoreFailed as error:
+        problem = f"responses are not stored now: {error}"
+    warning = "; ".join(filter(None, (problem, left_over(state)))) or None
+    return OpenedResponses(store, limits.largest_response, _notice(f"sealed in {database}", limits.ttl), warning)
 
 
 def not_shared(config: Config) -> str | None:

@@ -11,8 +11,7 @@ from typing import Final
 
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_kinds import RESPONSES
-from modelmux.store.files import create_once, tighten
-from modelmux.store.sqlite_kind import new_file, recognize
+from modelmux.store.sqlite_kind import SharedFile, SharedKind
 
 #: Seconds that a call waits for a transaction of another process.
 BUSY_TIMEOUT: Final = 5.0
@@ -46,41 +45,19 @@ INSERT INTO totals VALUES (0, 0);
 """
 
 
-def open_file(path: Path, *, busy_timeout: float = BUSY_TIMEOUT) -> sqlite3.Connection:
-    """A connection in autocommit mode; the file is created if there is none.
-
-    A connection must not be carried into a forked process.
-
-    :raises StoreFailed: the file is not one of this version.
-    """
-    create_once(path, _create)
-    tighten(path)
-    connection = sqlite3.connect(path, timeout=busy_timeout, isolation_level=None, check_same_thread=False)
-    try:
-        recognize(connection, path, RESPONSES)
-        # What is deleted is overwritten. A commit survives the end of this process; a power failure may undo the last.
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+# What is deleted is overwritten. A commit survives the end of this process; a power failure may undo the last.
+_SHARED: Final = SharedKind(
+    RESPONSES,
+    _SCHEMA,
+    f"PRAGMA secure_delete = ON; PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {_WAL_BYTES};",
+)
 
 
-class ResponsesFile:
-    """For a ``ConnectionThread``."""
+class ResponsesFile(SharedFile):
+    """See there. Its problems are shown as the library words them."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def open(self, timeout: float) -> sqlite3.Connection:
-        """See ``SqliteFile.open``."""
-        return open_file(self.path, busy_timeout=timeout)
-
-    def close(self, connection: sqlite3.Connection) -> None:
-        """See ``SqliteFile.close``."""
-        connection.close()
+        super().__init__(path, _SHARED)
 
     def failure(self, error: sqlite3.Error | OSError) -> StoreFailed:
         """See ``SqliteFile.failure``."""
@@ -90,8 +67,3 @@ class ResponsesFile:
 def forget_deleted(connection: sqlite3.Connection) -> None:
     """Remove from the write-ahead log what it still has of deleted rows, unless another process needs it right now."""
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _create(draft: Path) -> None:
-    with new_file(draft, RESPONSES) as connection:
-        connection.executescript(_SCHEMA)

@@ -31,6 +31,11 @@ _BY_ERRNO: Final = {
 }
 
 
+def damaged(detail: str) -> str:
+    """The problem that SQLite found in a file, and its remedy, without the path."""
+    return _DAMAGED.format(detail)
+
+
 def describe(error: sqlite3.Error | OSError) -> str:
     """A problem and its remedy, without the path."""
     if isinstance(error, OSError):

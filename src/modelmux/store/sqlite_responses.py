@@ -26,9 +26,6 @@ ITEM_OVERHEAD: Final = 250
 #: Expired responses that one ``put`` drops at most, and a start.
 _MAX_EXPIRED: Final = 100
 _MAX_EXPIRED_AT_START: Final = 10_000
-#: A use is recorded if the last one recorded is longer ago than this part of the ttl, or than this many seconds.
-_TOUCH_PART: Final = 1 / 20
-_TOUCH_SECONDS: Final = 300.0
 
 _CHAIN: Final = """
 WITH RECURSIVE chain (number, previous_id, used_at, item_bytes, depth) AS (
@@ -80,7 +77,6 @@ class SqliteResponseStore:
         self.path = path
         self._now = now
         self._limits = limits
-        self._touch_after = min(_TOUCH_SECONDS, limits.ttl * _TOUCH_PART)
         file = ResponsesFile(path)
         self._reader = ConnectionThread("modelmux-responses", file, busy_timeout, clock)
         self._writer = ConnectionThread("modelmux-responses", file, busy_timeout, clock)
@@ -180,7 +176,8 @@ class SqliteResponseStore:
     async def _touch(self, used: dict[int, float]) -> None:
         """Record the use of responses, unless that was done a short while ago."""
         now = self._now()
-        rows = [(now, number, now) for number, used_at in used.items() if used_at < now - self._touch_after]
+        before = now - self._limits.touch_after
+        rows = [(now, number, now) for number, used_at in used.items() if used_at < before]
         if not rows:
             return
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modelmux.accounts.limit_leases import Seen
 from modelmux.accounts.rate_limits import LAST, MINUTE, Cells, add, correct, is_idle, ticks_until, used
 
 
@@ -32,8 +33,22 @@ class CellCounter:
         self._own_running = own_running
         self.share = share
 
+    def seen(self, limit: int, needed: int, tick: int, *, at_once: bool = False) -> Seen:
+        del needed
+        limit = limit // self.share or 1
+        counted = self.running if at_once else used(self._cells, self._starts, tick)
+        return Seen(limit, counted, limit - counted)
+
+    def refused(self, needed: int, counted: int | None = None) -> int:
+        del needed, counted
+        return 0
+
     def used(self, tick: int) -> int:
         return used(self._cells, self._starts, tick)
+
+    def own(self, tick: int, *, at_once: bool) -> int:
+        """What this process counts."""
+        return self._cells[self._own_running] if at_once else used(self._cells, (self._start,), tick)
 
     def add(self, tick: int, amount: int) -> None:
         add(self._cells, self._start, tick, amount)
@@ -42,7 +57,18 @@ class CellCounter:
         correct(self._cells, self._start, added, tick, more)
 
     def ticks_until(self, tick: int, room: int) -> int:
+        """Ticks until no more than an amount counts, if nothing is added."""
         return ticks_until(self._cells, self._starts, tick, room)
+
+    def ticks_until_own(self, tick: int, room: int) -> int:
+        """The same of what this process counts."""
+        return ticks_until(self._cells, (self._start,), tick, room)
+
+    def ticks_until_fits(self, seen: Seen, needed: int, tick: int) -> int:
+        return self.ticks_until(tick, 0 if needed > seen.limit else seen.limit - needed)
+
+    def ticks_until_unused(self, tick: int) -> int:
+        return self.ticks_until(tick, 0)
 
     @property
     def running(self) -> int:

@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import mmap
 import os
+import secrets
 import sys
 import tempfile
 import weakref
@@ -39,11 +40,13 @@ class CounterTable:
     """The shared memory. It is made before workers are forked.
 
     :param workers: how many processes have a cell in each row.
+    :ivar node: a name of this machine's gateway, which no other one has.
     """
 
     def __init__(self, workers: int, rows: int = ROWS) -> None:
         self.workers = workers
         self.rows = rows
+        self.node = secrets.token_hex(8)
         words = rows * (1 + workers * (1 + CELL))
         self._memory = mmap.mmap(-1, words * _WORD)
         self.words: Cells = memoryview(self._memory).cast("q")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -28,6 +28,7 @@ class AuditRow(Struct, frozen=True, kw_only=True):
 
     :param at: microseconds in UTC.
     :param before, after: records by id, without digests of secrets.
+    :param is_cut: the row has records, which are too long for what was asked.
     """
 
     number: int
@@ -37,6 +38,18 @@ class AuditRow(Struct, frozen=True, kw_only=True):
     subject: str
     before: dict[str, Any]
     after: dict[str, Any]
+    is_cut: bool = False
+
+
+class Pace(NamedTuple):
+    """How often one looks for changes, where it is not as often as usual.
+
+    :param next_look: returns when it is time to look; it gets what sleeps.
+    :param fresh_for: seconds after which a request waits for a look.
+    """
+
+    next_look: Callable[[Callable[[float], Awaitable[None]]], Awaitable[None]]
+    fresh_for: float
 
 
 class DirectoryStore(Protocol):
@@ -72,10 +85,21 @@ class DirectoryStore(Protocol):
         """As ``change``, in this thread: at a start, before there is an event loop, and at a reload."""
         ...
 
-    async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
+    async def note(self, author: Author, at: int, action: str, subject: str, after: Mapping[str, Any]) -> None:
+        """Write a row of the audit log of what changes no record.
+
+        :param after: what it is about, by id, without secrets.
+        :raises StoreFailed: it was not written.
+        """
+        ...
+
+    async def audit(
+        self, *, subject: str | None = None, before: int | None = None, limit: int = 100, longest: int | None = None
+    ) -> list[AuditRow]:
         """Changes, the newest first.
 
         :param before: number of the last row of the page before.
+        :param longest: characters of JSON; rows whose records have more come without them. None for all.
         :raises StoreFailed:
         """
         ...

@@ -16,8 +16,8 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.errors import StoreUnavailable
 from modelmux.runtime import Runtime
-from modelmux.store.base import StoreFailed
-from modelmux.store.directory.base import Author, DirectoryStore
+from modelmux.store.base import StoreFailed, accounts_unavailable
+from modelmux.store.directory.base import Author, DirectoryStore, Pace
 
 #: Seconds between two looks.
 INTERVAL: Final = 0.25
@@ -25,14 +25,13 @@ INTERVAL: Final = 0.25
 FRESH_FOR: Final = 1.0
 #: Seconds that a request waits for such a look.
 LONGEST_WAIT: Final = 1.0
-#: Seconds for the client's ``retry-after`` while it is not known whether its key is valid.
-RETRY_AFTER: Final = 2.0
 
 
 class Feed:
     """
     :param current: the directory at the start.
     :param on_problem: gets a sentence when the store begins to fail; None when it works again.
+    :param pace: that of a store that many nodes look at.
     :ivar on_change: get each directory that takes the place of another.
     """
 
@@ -43,8 +42,10 @@ class Feed:
         runtime: Runtime,
         on_problem: Callable[[str | None], None],
         on_change: Callable[[Directory], None] = lambda _: None,
+        pace: Pace | None = None,
     ) -> None:
         self._store = store
+        self._pace = pace
         self.current = current
         self._sleep = runtime.sleep
         self._clock = runtime.clock
@@ -68,7 +69,8 @@ class Feed:
         there is known to be more."""
         if self._watching is None:
             return True
-        return self._clock() - self._looked_at > FRESH_FOR and (
+        fresh_for = FRESH_FOR if self._pace is None else self._pace.fresh_for
+        return self._clock() - self._looked_at > fresh_for and (
             self._is_behind or not (self._failing and _runs_here(self._watching))
         )
 
@@ -100,7 +102,7 @@ class Feed:
         if late:
             self._set_problem(f"no answer in {LONGEST_WAIT:g} s")
         if self._is_behind:
-            raise _unavailable("The keys of this gateway were changed, and cannot be read at the moment.")
+            raise accounts_unavailable("The keys of this gateway were changed, and cannot be read at the moment.")
 
     def change_now(self, decide: Callable[[Directory], Edit], author: Author, at: int) -> None:
         """See ``DirectoryStore.change_now``. :raises StoreFailed:"""
@@ -124,7 +126,7 @@ class Feed:
             await asyncio.shield(self._refreshed())
         except StoreFailed as error:
             problem = "The keys of this gateway cannot be read at the moment, and this one is not known yet."
-            raise _unavailable(problem, str(error)) from None
+            raise accounts_unavailable(problem, str(error)) from None
 
     async def aclose(self) -> None:
         """Stop following. Idempotent."""
@@ -137,7 +139,7 @@ class Feed:
 
     async def _watch(self) -> None:
         while True:
-            await self._sleep(INTERVAL)
+            await (self._sleep(INTERVAL) if self._pace is None else self._pace.next_look(self._sleep))
             with contextlib.suppress(StoreFailed):  # which is reported
                 await self._read()
 
@@ -186,12 +188,6 @@ class Feed:
         if not self._failing:
             self._failing = True
             self._on_problem(f"the keys cannot be read; those that are known are served on ({problem})")
-
-
-def _unavailable(message: str, detail: str | None = None) -> StoreUnavailable:
-    error = StoreUnavailable(message, code="accounts_unavailable", hint="Try again in a moment.", detail=detail)
-    error.retry_after = RETRY_AFTER
-    return error
 
 
 def _begin(look: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

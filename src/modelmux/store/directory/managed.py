@@ -178,7 +178,7 @@ def check_managed(
 def check_entries(config: Config) -> None:
     """As ``check_managed``, as far as the configuration alone says: neither a secret, a pepper nor a directory is read.
 
-    A team or person that it does not name may be in the directory, and a variable may be set where it serves.
+    A team, person or key that it does not name may be in the directory, and a variable may be set where it serves.
 
     :raises ConfigError: an entry cannot be used.
     """
@@ -188,17 +188,20 @@ def check_entries(config: Config) -> None:
     wanted = wanted_of(config, _NO_PEPPER, environment)
     teams = {one.name.strip().lower() for one in accounts.teams}
     people = {one.email.strip().lower() for one in accounts.people}
+    keys = {one.name.strip().lower() for one in accounts.keys}
+    selectors = [*(one.applies_to for one in accounts.budgets), *(one.applies_to for one in accounts.limits)]
+    named_teams = (
+        *(one.parent for one in accounts.teams), *(one.team for one in accounts.keys), *(one.team for one in selectors)
+    )  # fmt: skip
+    named_people = (*(one.person for one in accounts.keys), *(one.person for one in selectors))
     elsewhere = Changes(
         version=0,
-        teams=[
-            Team(id=name, name=name)
-            for name in (*(one.parent for one in accounts.teams), *(one.team for one in accounts.keys))
-            if name and name.strip().lower() not in teams
-        ],
-        people=[
-            Person(id=one.person, email=one.person)
-            for one in accounts.keys
-            if one.person and one.person.strip().lower() not in people
+        teams=[Team(id=name, name=name) for name in named_teams if name and name.strip().lower() not in teams],
+        people=[Person(id=name, email=name) for name in named_people if name and name.strip().lower() not in people],
+        keys=[
+            Key(id=one.key, name=one.key, created=0)
+            for one in selectors
+            if one.key and one.key.strip().lower() not in keys
         ],
     )
     with _as_config_errors():
@@ -258,7 +261,7 @@ def _key(index: int, entry: KeyConfig, pepper: bytes, environment: Mapping[str, 
     key = Key(
         id="", name=entry.name, team=entry.team, person=entry.person, models=tuple(entry.models), apis=apis,
         addresses=tuple(entry.addresses), tags=_tags(entry.tags), status=_status(entry.enabled),
-        expires=_instant(index, entry.expires), limits=rates_of(entry.limits),
+        expires=_instant(index, entry.expires), limits=rates_of(entry.limits), capture=entry.capture,
     )  # fmt: skip
     return key, _secret(index, entry, pepper, environment)
 

@@ -20,7 +20,8 @@ from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import DirectoryStore
 from modelmux.store.directory.feed import Feed
-from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.keyed_mark import KeyedMark
+from modelmux.store.ledger.open_ledger import database_of, ledger_path, listen_url_of
 from modelmux.store.pepper import load_pepper, pepper_id, pepper_path
 
 #: Characters of a pepper.
@@ -30,17 +31,29 @@ _NAMED: Final = 5
 
 
 def open_directory(
-    config: Config, environment: Mapping[str, str] = os.environ, *, leaves_nothing: bool = False
+    config: Config,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    leaves_nothing: bool = False,
+    query_limit: float | None = None,
 ) -> DirectoryStore:
-    """The store; the first change creates its file if there is none.
+    """The store; the first change creates its file if there is none. A database is migrated with the first call.
 
-    :param leaves_nothing: to load it once and nothing else: no file is created or changed.
+    :param leaves_nothing: to load it once and nothing else: neither a file nor a database is created or changed.
+    :param query_limit: seconds after which a query of the audit log is ended; None: as long as it takes.
     :raises ConfigError: ``accounts.store`` cannot be used. :raises StoreFailed: the file cannot.
     """
-    path = ledger_path(config, environment)
+    path, database = ledger_path(config, environment), database_of(config)
+    if database is not None:
+        postgres = importlib.import_module("modelmux.store.directory.postgres_directory")  # not needed with SQLite
+        mark = KeyedMark(path, str(database))
+        shared: DirectoryStore = postgres.PostgresDirectory(
+            database, mark, listen_url_of(config), leaves_nothing=leaves_nothing, query_limit=query_limit
+        )
+        return shared
     # Imported here, because a Python may have been built without SQLite; opening the ledger says so.
     sqlite = importlib.import_module("modelmux.store.directory.sqlite_directory")
-    store: DirectoryStore = sqlite.SqliteDirectory(path, leaves_nothing=leaves_nothing)
+    store: DirectoryStore = sqlite.SqliteDirectory(path, leaves_nothing=leaves_nothing, query_limit=query_limit)
     return store
 
 
@@ -78,7 +91,7 @@ def open_feed(
         return None
     try:
         store = open_directory(config, environment)
-        return Feed(store, store.load(), runtime, on_problem, on_change)
+        return Feed(store, store.load(), runtime, on_problem, on_change, getattr(store, "pace", None))
     except StoreFailed as error:
         raise ConfigError([f"accounts.store: {error}"]) from None
 

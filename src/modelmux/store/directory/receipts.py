@@ -46,7 +46,11 @@ class OtherRequest(Exception):
 
 def find(connection: sqlite3.Connection, once: Once, at: int) -> Receipt | None:
     """:param at: microseconds in UTC. :raises OtherRequest:"""
-    row = connection.execute(_FIND, (once.name, at - DAY)).fetchone()
+    return receipt_of(once, connection.execute(_FIND, (once.name, at - DAY)).fetchone())
+
+
+def receipt_of(once: Once, row: tuple[bytes, str, str] | None) -> Receipt | None:
+    """:param row: what is stored under the name of the request. :raises OtherRequest: it is that of another one."""
     if row is None:
         return None
     fingerprint, subject, detail = row
@@ -60,8 +64,18 @@ def write(connection: sqlite3.Connection, once: Once, edit: Edit, receipt: Recei
 
     :param receipt: of before, if this was a repetition.
     """
-    detail = edit.secrets[-1].digest.hex() if edit.secrets else edit.adjustments[0].id if edit.adjustments else ""
-    if receipt is not None and not detail:
+    detail = detail_of(edit)
+    if is_receipt_current(receipt, detail):
         return
     connection.execute(_FORGET, (at - DAY,))
     connection.execute(_ADD, (once.name, at, once.fingerprint, edit.subject, detail))
+
+
+def detail_of(edit: Edit) -> str:
+    """See ``Receipt``."""
+    return edit.secrets[-1].digest.hex() if edit.secrets else edit.adjustments[0].id if edit.adjustments else ""
+
+
+def is_receipt_current(receipt: Receipt | None, detail: str) -> bool:
+    """Whether nothing has to be written: a repetition made no secret in place of another."""
+    return receipt is not None and not detail

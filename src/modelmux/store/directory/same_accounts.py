@@ -8,7 +8,7 @@ from typing import Final
 
 from modelmux.config.errors import ConfigError
 from modelmux.config.schema import Config
-from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.ledger.open_ledger import database_of, ledger_path, listen_url_of, store_name
 
 _REMEDY: Final = "restart the gateway to apply it, or undo the change to reload the rest"
 
@@ -22,5 +22,11 @@ def check_same_accounts(before: Config, after: Config, environment: Mapping[str,
     """
     if before.accounts.enabled != after.accounts.enabled:
         raise ConfigError([f"accounts.enabled changed: {_REMEDY}"])
-    if after.accounts.enabled and ledger_path(before, environment) != ledger_path(after, environment):
-        raise ConfigError([f"accounts.store changed to {ledger_path(after, environment)}: {_REMEDY}"])
+    if not after.accounts.enabled:
+        return
+    if (
+        ledger_path(before, environment) != ledger_path(after, environment)
+        or database_of(before) != database_of(after)
+        or listen_url_of(before) != listen_url_of(after)
+    ):
+        raise ConfigError([f"accounts.store changed to {store_name(after, environment)}: {_REMEDY}"])

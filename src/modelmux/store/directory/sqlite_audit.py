@@ -8,10 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.directory.record_rows import audit_row
 
 _ADD: Final = "INSERT INTO audit (at, author, origin, action, subject, before, after) VALUES (?, ?, ?, ?, ?, ?, ?)"
+#: Records are NULL where a row has more than was asked for.
 _READ: Final = (
-    "SELECT number, at, author, origin, action, subject, before, after FROM audit WHERE number < :before "
+    "SELECT number, at, author, origin, action, subject, iif(length(before) + length(after) > :longest, NULL, before), "
+    "iif(length(before) + length(after) > :longest, NULL, after) FROM audit WHERE number < :before "
     "ORDER BY number DESC LIMIT :limit"
 )
 _READ_OF: Final = _READ.replace("WHERE", "WHERE subject = :subject AND")
@@ -32,17 +35,11 @@ def add(
     return connection.execute(_ADD, (at, author.name, author.origin, action, subject, *texts)).lastrowid or 0
 
 
-def rows(connection: sqlite3.Connection, subject: str | None, before: int | None, limit: int) -> list[AuditRow]:
+def rows(
+    connection: sqlite3.Connection, subject: str | None, before: int | None, limit: int, longest: int | None
+) -> list[AuditRow]:
     """See ``DirectoryStore.audit``."""
-    values = {"subject": subject, "before": _LAST if before is None else before, "limit": limit}
+    values = {"subject": subject, "before": _LAST if before is None else before, "limit": limit, "longest": longest}
     if subject is None:
-        return [_row(row) for row in connection.execute(_READ, values)]
-    return [_row(row) for row in connection.execute(_READ_OF, values)]
-
-
-def _row(row: tuple[Any, ...]) -> AuditRow:
-    number, at, author, origin, action, subject, before, after = row
-    return AuditRow(
-        number=number, at=at, author=Author(author, origin), action=action, subject=subject,
-        before=msgspec.json.decode(before), after=msgspec.json.decode(after),
-    )  # fmt: skip
+        return [audit_row(row) for row in connection.execute(_READ, values)]
+    return [audit_row(row) for row in connection.execute(_READ_OF, values)]

@@ -3,60 +3,48 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-from msgspec import Struct
-from msgspec.structs import force_setattr
-
-from modelmux.accounts.adjustments import Adjustment
-from modelmux.accounts.budgets import Budget
-from modelmux.accounts.directory import NO_STAMP, Changes, Directory, Stamp
+from modelmux.accounts.directory import NO_STAMP, Directory, Stamp
 from modelmux.accounts.edits import Edit
-from modelmux.accounts.rates import Limit
-from modelmux.accounts.records import Key, Membership, OwnPrice, Person, Secret, Team
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.directory import receipts, sqlite_audit
 from modelmux.store.directory.base import AuditRow, Author
 from modelmux.store.directory.receipts import Once
+from modelmux.store.directory.record_rows import audited, changes_of, encode_record, read_changes, records
 from modelmux.store.files import dangling
 from modelmux.store.keyed_mark import KeyedMark
 
-#: Kind of a record -> its type, the field of ``Edit`` and ``Changes`` that has such records, and its id.
-_KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
-    "team": (Team, "teams", lambda team: team.id),
-    "person": (Person, "people", lambda person: person.id),
-    "membership": (Membership, "memberships", lambda one: f"{one.person}/{one.team}"),
-    "key": (Key, "keys", lambda key: key.id),
-    "secret": (Secret, "secrets", lambda secret: secret.digest.hex()),
-    "budget": (Budget, "budgets", lambda budget: budget.id),
-    "adjustment": (Adjustment, "adjustments", lambda one: one.id),
-    "limit": (Limit, "limits", lambda limit: limit.id),
-    "price": (OwnPrice, "prices", lambda price: price.id),
-}
-_DECODERS: Final = {kind: msgspec.json.Decoder(record) for kind, (record, _, _) in _KINDS.items()}
-#: Kind -> fields whose texts many records have in common.
-_SHARED: Final = {"key": ("id", "team", "person", "created_by", "models", "tags"), "secret": ("key", "pepper")}
-_encode: Final = msgspec.json.Encoder().encode
 _LAST_CHANGE: Final = "SELECT number, at FROM audit ORDER BY number DESC LIMIT 1"
 _HAS_CHANGE: Final = "SELECT 1 FROM audit WHERE number = ? AND at = ?"
+_CHANGED: Final = "SELECT data FROM directory WHERE kind = ? AND version > ?"
 
 
 class SqliteDirectory:
     """A ``DirectoryStore``. It may be made before a fork, if it is used only after it. Reading creates no database.
 
     :param leaves_nothing: see ``AccountsFile.open_to_read``.
+    :param query_limit: seconds after which a query of the audit log is ended. The directory itself is read once, and
+        then what changed.
     """
 
-    def __init__(self, path: Path, *, busy_timeout: float = BUSY_TIMEOUT, leaves_nothing: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        busy_timeout: float = BUSY_TIMEOUT,
+        leaves_nothing: bool = False,
+        query_limit: float | None = None,
+    ) -> None:
         self.path = path
         self._file = AccountsFile(path, busy_timeout)
         self._mark = KeyedMark(path)
         self._busy_timeout = busy_timeout
+        self._query_limit = query_limit
         reader = AccountsReader(self._file, leaves_nothing=leaves_nothing)
         self._reader = ConnectionThread("modelmux-directory-reader", reader, busy_timeout)
         self._writer = ConnectionThread("modelmux-directory-writer", self._file, busy_timeout)
@@ -98,14 +86,26 @@ class SqliteDirectory:
         finally:
             thread.disconnect()
 
-    async def audit(self, *, subject: str | None = None, before: int | None = None, limit: int = 100) -> list[AuditRow]:
+    async def note(self, author: Author, at: int, action: str, subject: str, after: Mapping[str, Any]) -> None:
+        """See ``DirectoryStore.note``."""
+
+        def write(connection: sqlite3.Connection) -> None:
+            with self._file.write(connection):
+                sqlite_audit.add(connection, author, at, action, subject, {}, after)
+
+        self._is_absent()  # as in ``change``
+        await self._writer.run(write)
+
+    async def audit(
+        self, *, subject: str | None = None, before: int | None = None, limit: int = 100, longest: int | None = None
+    ) -> list[AuditRow]:
         """See ``DirectoryStore.audit``."""
 
         def read(connection: sqlite3.Connection) -> list[AuditRow]:
             with self._file.read(connection):
-                return sqlite_audit.rows(connection, subject, before, limit)
+                return sqlite_audit.rows(connection, subject, before, limit, longest)
 
-        return [] if self._is_absent() else await self._reader.run(read)
+        return [] if self._is_absent() else await self._reader.run(read, self._query_limit)
 
     async def aclose(self) -> None:
         """Idempotent."""
@@ -140,10 +140,10 @@ class SqliteDirectory:
         connection.executemany(
             "INSERT INTO directory VALUES (?, ?, ?, ?) "
             "ON CONFLICT DO UPDATE SET version = excluded.version, data = excluded.data",
-            [(kind, id, version, _encode(record).decode()) for kind, id, record in _records(edit)],
+            [(kind, id, version, encode_record(record)) for kind, id, record in records(edit)],
         )
-        number = sqlite_audit.add(connection, author, at, edit.action, edit.subject, *_audited(before, edit))
-        return before.updated(_changes(edit, version, (number, at)))
+        number = sqlite_audit.add(connection, author, at, edit.action, edit.subject, *audited(before, edit))
+        return before.updated(changes_of(edit, version, (number, at)))
 
     def _read(self, connection: sqlite3.Connection, known: Directory) -> Directory:
         was_keyed = self._mark.is_set  # before: a process that writes the first key sets it afterwards
@@ -180,52 +180,11 @@ class SqliteDirectory:
         # versions with a later change are usual: not every row of the audit log is one of a record.
         if version < known.version or connection.execute(_HAS_CHANGE, known.stamp).fetchone() is None:
             known = Directory()
-        changed: dict[str, list[Any]] = {}
-        texts: dict[Any, Any] = {}
-        for kind, (_, field, _) in _KINDS.items():
-            rows = connection.execute(
-                "SELECT data FROM directory WHERE kind = ? AND version > ?", (kind, known.version)
-            )
-            decode = _DECODERS[kind].decode
-            try:
-                changed[field] = [_shared(decode(data), _SHARED.get(kind, ()), texts) for (data,) in rows]
-            except msgspec.MsgspecError as error:
-                raise StoreFailed(f"{self.path}: a {kind} cannot be read: {error}") from None
-        return known.updated(Changes(version=version, stamp=stamp, **changed))
 
+        def texts(kind: str) -> Iterator[str]:
+            return (data for (data,) in connection.execute(_CHANGED, (kind, known.version)))
 
-def _shared(record: Any, fields: Sequence[str], texts: dict[Any, Any]) -> Any:
-    """The record, with equal texts of all records as one object, which saves a third of the memory of many keys."""
-    for field in fields:
-        value = getattr(record, field)
-        force_setattr(record, field, texts.setdefault(value, value))
-    return record
-
-
-def _records(edit: Edit) -> Iterator[tuple[str, str, Struct]]:
-    for kind, (_, field, id_of) in _KINDS.items():
-        for record in getattr(edit, field):
-            yield kind, id_of(record), record
-
-
-def _changes(edit: Edit, version: int, stamp: Stamp) -> Changes:
-    return Changes(version=version, stamp=stamp, **{field: getattr(edit, field) for _, field, _ in _KINDS.values()})
-
-
-def _audited(before: Directory, edit: Edit) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The records that an edit replaces, and those that it writes, without digests."""
-    return (
-        _shown((kind, id, before.record(kind, record)) for kind, id, record in _records(edit)),
-        _shown(_records(edit)),
-    )
-
-
-def _shown(records: Any) -> dict[str, Any]:
-    shown = {}
-    for kind, id, record in records:
-        if record is not None:
-            fields = msgspec.to_builtins(record)
-            fields.pop("digest", None)
-            # Hints are for people: those of imported secrets may be equal, or empty.
-            shown[f"secret {record.hint} of {record.key}" if kind == "secret" else id] = fields
-    return shown
+        try:
+            return known.updated(read_changes(version, stamp, texts))
+        except StoreFailed as error:
+            raise StoreFailed(f"{self.path}: {error}") from None

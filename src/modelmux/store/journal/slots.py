@@ -36,6 +36,8 @@ _COPY: Final = struct.Struct("<IIQ")
 _REST: Final = struct.Struct("<IQ")
 _SIZE: Final = struct.Struct("<I")
 _EMPTY: Final = bytes(_COPY.size)
+_pack_rest: Final = _REST.pack
+_pack_copy: Final = _COPY.pack_into
 
 
 class JournalFull(Exception):
@@ -45,10 +47,11 @@ class JournalFull(Exception):
 class Slot:
     """Where one text is. Only the file it belongs to reads it."""
 
-    __slots__ = ("copies", "older", "size")
+    __slots__ = ("copies", "older", "room", "size")
 
     def __init__(self, at: int, size: int) -> None:
         self.size = size
+        self.room = _room_of(size)
         self.copies = (at + _SLOT_HEAD, at + _SLOT_HEAD + _copy_bytes(size))
         self.older = 0
 
@@ -71,7 +74,10 @@ class SlotFile:
         self._free: defaultdict[int, list[Slot]] = defaultdict(list)
         if len(MAGIC) + _COPY.size + len(header) > HEADER_BYTES:
             raise ValueError("the header is too long")
-        self._map[len(MAGIC) : len(MAGIC) + _COPY.size + len(header)] = self._versioned(header)
+        rest = _pack_rest(len(header), 1)
+        self._map[len(MAGIC) : len(MAGIC) + _COPY.size + len(header)] = (
+            _SIZE.pack(crc32(header, crc32(rest))) + rest + header
+        )
         self._map[: len(MAGIC)] = MAGIC
 
     def write(self, slot: Slot | None, text: bytes) -> Slot:
@@ -80,15 +86,17 @@ class SlotFile:
         :returns: the slot that has it from now on.
         :raises JournalFull: the slot has what it had.
         """
-        size = slot.size if slot is not None else SMALLEST
-        if len(text) > _copy_bytes(size) - _COPY.size:
+        if len(text) > (_SMALLEST_ROOM if slot is None else slot.room):
             return self._move(slot, text)
         if slot is None:
-            slot = self._take(size)
-        data = self._versioned(text)
-        begin = slot.copies[slot.older]
-        self._map[begin : begin + len(data)] = data
-        slot.older ^= 1
+            slot = self._take(SMALLEST)
+        self._version = version = self._version + 1
+        size, older = len(text), slot.older
+        begin = slot.copies[older]
+        _pack_copy(self._map, begin, crc32(text, crc32(_pack_rest(size, version))), size, version)
+        begin += _COPY.size
+        self._map[begin : begin + size] = text
+        slot.older = older ^ 1
         return slot
 
     def clear(self, slot: Slot) -> None:
@@ -100,15 +108,10 @@ class SlotFile:
         """Texts that were not dropped stay."""
         self._map.close()
 
-    def _versioned(self, text: bytes) -> bytes:
-        self._version += 1
-        rest = _REST.pack(len(text), self._version)
-        return _SIZE.pack(crc32(text, crc32(rest))) + rest + text
-
     def _move(self, slot: Slot | None, text: bytes) -> Slot:
         """The text is in two slots for a moment; whoever reads the file takes the later version."""
         size = SMALLEST
-        while len(text) > _copy_bytes(size) - _COPY.size:
+        while len(text) > _room_of(size):
             size *= 2
         if size > LARGEST:
             raise JournalFull(f"a text of {len(text):,} bytes is too long")
@@ -191,6 +194,14 @@ def _allocate(fd: int, begin: int, length: int) -> None:
 
 def _copy_bytes(size: int) -> int:
     return (size - _SLOT_HEAD) // 2
+
+
+def _room_of(size: int) -> int:
+    """Bytes of the longest text that a slot has room for."""
+    return _copy_bytes(size) - _COPY.size
+
+
+_SMALLEST_ROOM: Final = _room_of(SMALLEST)
 
 
 def _read_copy(data: Readable, begin: int, end: int) -> tuple[int, bytes] | None:

@@ -4,7 +4,7 @@ secret and no header. Times are in milliseconds from the arrival of the request 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -68,6 +68,7 @@ class TracedRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     :param cost: USD as a decimal; None if it is unknown.
     :param missing_attempts: attempts that the record had no room for, before the ones that it has.
     :param missing_notices: the same for notices, after the ones that it has.
+    :param is_captured: its bodies were kept at first.
     """
 
     at: int
@@ -98,6 +99,14 @@ class TracedRequest(Struct, frozen=True, omit_defaults=True, kw_only=True):
     notices: tuple[TracedNotice, ...] = ()
     missing_attempts: int = 0
     missing_notices: int = 0
+    is_captured: bool = False
+
+
+def plain_record(value: Any) -> Any:
+    """A record as plain values, with the fields that have their usual value, which are left out where it is stored."""
+    if isinstance(value, Struct):
+        return {name: plain_record(getattr(value, name)) for name in value.__struct_fields__}
+    return [plain_record(item) for item in value] if isinstance(value, tuple) else value
 
 
 class Trace(Struct, frozen=True):
@@ -123,7 +132,8 @@ class Trace(Struct, frozen=True):
         return self.prompt is not None and self.request.tokens is not None
 
 
-_decode_request: Final = msgspec.json.Decoder(TracedRequest).decode
+#: :raises msgspec.DecodeError:
+decode_request: Final = msgspec.json.Decoder(TracedRequest).decode
 _decode_prompt: Final = msgspec.msgpack.Decoder(PromptDigests).decode
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -147,7 +157,7 @@ def encode_trace(trace: Trace) -> tuple[bytes, bytes | None]:
 
 def decode_trace(conversation: bytes | None, text: bytes, prompt: bytes | None) -> Trace:
     """:raises msgspec.DecodeError: it is not what ``encode_trace`` returned."""
-    return Trace(_decode_request(text), conversation, None if prompt is None else _decode_prompt(prompt))
+    return Trace(decode_request(text), conversation, None if prompt is None else _decode_prompt(prompt))
 
 
 def _smallest(request: TracedRequest) -> TracedRequest:

@@ -6,24 +6,24 @@ write, and 10,000 of them are read in a few milliseconds.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from modelmux.store.base import StoreFailed
 from modelmux.store.file_kinds import TRACES
-from modelmux.store.files import create_once, tighten
-from modelmux.store.sqlite_kind import new_file, recognize
-from modelmux.store.sqlite_problems import describe
+from modelmux.store.sqlite_kind import SharedFile, SharedKind
 from modelmux.store.sqlite_transaction import transaction
-from modelmux.store.traces.record import Trace, decode_trace, encode_trace
+from modelmux.store.traces.record import Trace, TracedRequest, decode_request, decode_trace, encode_trace
 
 FILE_NAME: Final = "traces.db"
 #: Requests that are kept, and for how long.
 MOST_REQUESTS: Final = 10_000
 DAYS: Final = 7
 _MICROSECONDS: Final = DAYS * 86_400_000_000
+#: Above every number of a row.
+LAST: Final = 2**62
 #: Earlier requests of a conversation that may be the turn before.
 MOST_TURNS: Final = 20
 #: Bytes to which the write-ahead log is cut after it was larger.
@@ -44,44 +44,25 @@ _FIND: Final = f"""
 SELECT {_COLUMNS} WHERE ? IN (request_id, row_id, message_id, upstream_request_id, trace_id) AND at > ?
 ORDER BY at DESC LIMIT 2
 """
+_OF_ROW: Final = f"SELECT {_COLUMNS} WHERE r.row_id = ? AND r.at > ? ORDER BY r.at DESC LIMIT 1"
 _EARLIER: Final = f"""
 SELECT {_COLUMNS} WHERE r.conversation = ? AND r.at < ? ORDER BY r.at DESC LIMIT {MOST_TURNS}
+"""
+_PAGE: Final = """
+SELECT r.number, d.request FROM requests AS r JOIN details AS d ON d.number = r.number
+WHERE r.number < ? AND r.at > ? ORDER BY r.number DESC
 """
 _LATEST: Final = f"SELECT {_COLUMNS} WHERE at > ? ORDER BY at DESC LIMIT ?"
 
 
-class TracesFile:
-    """For a ``ConnectionThread``; several processes share it.
+_SHARED: Final = SharedKind(TRACES, _SCHEMA, f"PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {_WAL_BYTES};")
 
-    :param creates: make the file if there is none.
-    """
+
+class TracesFile(SharedFile):
+    """See there."""
 
     def __init__(self, path: Path, *, creates: bool = True) -> None:
-        self.path = path
-        self._creates = creates
-
-    def open(self, timeout: float) -> sqlite3.Connection:
-        """See ``SqliteFile.open``."""
-        if self._creates:
-            create_once(self.path, _create)
-            tighten(self.path)
-        connection = sqlite3.connect(self.path, timeout=timeout, isolation_level=None, check_same_thread=False)
-        try:
-            recognize(connection, self.path, TRACES)
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
-
-    def close(self, connection: sqlite3.Connection) -> None:
-        """See ``SqliteFile.close``."""
-        connection.close()
-
-    def failure(self, error: sqlite3.Error | OSError) -> StoreFailed:
-        """See ``SqliteFile.failure``."""
-        return StoreFailed(f"{self.path}: {describe(error)}")
+        super().__init__(path, _SHARED, creates=creates)
 
 
 def add(connection: sqlite3.Connection, traces: Sequence[Trace], now: int) -> None:
@@ -124,9 +105,42 @@ def find(connection: sqlite3.Connection, id: str, now: int) -> list[Trace]:
     return _traces(connection.execute(_FIND, (id, now - _MICROSECONDS)))
 
 
+def of_row(connection: sqlite3.Connection, id: str, now: int) -> list[Trace]:
+    """The record of a row of the ledger. Other ids are not looked at: clients choose some, and could name a row."""
+    return _traces(connection.execute(_OF_ROW, (id, now - _MICROSECONDS)))
+
+
 def latest(connection: sqlite3.Connection, count: int, now: int) -> list[Trace]:
     """The latest first."""
     return _traces(connection.execute(_LATEST, (now - _MICROSECONDS, count)))
+
+
+class TracesPage(NamedTuple):
+    """Requests, the newest first. :param next: for ``before`` of the next page; None on the last one."""
+
+    requests: list[TracedRequest]
+    next: int | None
+
+
+def page(
+    connection: sqlite3.Connection, before: int, count: int, now: int, chosen: Callable[[TracedRequest], bool]
+) -> TracesPage:
+    """Those that are chosen, in the order in which they were written: rows are read one by one until there are enough.
+
+    :param before: ``next`` of the page before; ``LAST`` for the first page.
+    """
+    requests: list[TracedRequest] = []
+    last = before
+    with contextlib.closing(connection.execute(_PAGE, (before, now - _MICROSECONDS))) as rows:
+        for number, text in rows:
+            request = decode_request(text)
+            if not chosen(request):
+                continue
+            if len(requests) == count:
+                return TracesPage(requests, last)
+            requests.append(request)
+            last = number
+    return TracesPage(requests, None)
 
 
 def earlier(connection: sqlite3.Connection, trace: Trace) -> list[Trace]:
@@ -138,8 +152,3 @@ def earlier(connection: sqlite3.Connection, trace: Trace) -> list[Trace]:
 
 def _traces(rows: sqlite3.Cursor) -> list[Trace]:
     return [decode_trace(*row) for row in rows]
-
-
-def _create(draft: Path) -> None:
-    with new_file(draft, TRACES) as connection:
-        connection.executescript(_SCHEMA)

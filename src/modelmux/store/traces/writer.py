@@ -1,39 +1,24 @@
-"""Writes records in the background, many in one transaction. No request waits for them, and none fails for them: what
-cannot be written is dropped and counted.
-"""
+"""Writes records for ``modelmux trace`` in the background: see ``store/background_writer.py``."""
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from modelmux.store.base import StoreFailed
-from modelmux.store.connection_thread import ConnectionThread
+from modelmux.store.background_writer import BackgroundWriter, WrittenFile
 from modelmux.store.traces.record import Trace
 from modelmux.store.traces.sqlite_traces import TracesFile, add
 
-#: Seconds that records are collected for one transaction.
-INTERVAL: Final = 0.2
 #: Requests that wait at most, and bytes of their bodies. Further ones are dropped.
 MOST_WAITING: Final = 2_000
 MOST_BYTES: Final = 64 * 1024 * 1024
-#: Seconds that a transaction waits for those of other workers.
-_BUSY_TIMEOUT: Final = 5.0
-_MICRO: Final = 1_000_000
 
 MakeTrace = Callable[[], Trace]
 
 
-class TraceWriter:
-    """That of one process; made before a fork, if it is used only after it.
-
-    :param now: Unix seconds.
-    :param on_problem: called with a sentence when records begin to be dropped.
-    :param on_recovered: called with a sentence, which says how many were dropped, when they are written again.
-    """
+class TraceWriter(BackgroundWriter[Trace]):
+    """That of one process, for ``path``."""
 
     def __init__(
         self,
@@ -44,76 +29,5 @@ class TraceWriter:
         on_recovered: Callable[[str], None],
     ) -> None:
         self.path = path
-        self._now = now
-        self._sleep = sleep
-        self._on_problem = on_problem
-        self._on_recovered = on_recovered
-        self._thread = ConnectionThread("modelmux-traces", TracesFile(path), _BUSY_TIMEOUT)
-        self._new: list[MakeTrace] = []
-        self._bytes = 0
-        self._task: asyncio.Task[None] | None = None
-        self._reported_at: int | None = None  # what had been dropped before the failure that is reported
-        #: Records that were not written.
-        self.dropped = 0
-
-    def add(self, make: MakeTrace, size: int) -> None:
-        """Write a record soon.
-
-        :param make: makes it; called once, in another thread. :param size: bytes that it holds until then.
-        """
-        if len(self._new) >= MOST_WAITING or (self._new and self._bytes + size > MOST_BYTES):
-            self._drop(1, "too many requests wait to be written")
-            return
-        self._new.append(make)
-        self._bytes += size
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def _run(self) -> None:
-        """Until nothing waits; ``add`` starts it again."""
-        while self._new:
-            await self._sleep(INTERVAL)
-            await self._write()
-        self._task = None
-
-    async def _write(self) -> None:
-        batch, self._new, self._bytes = self._new, [], 0
-        try:
-            unmade = await self._thread.run(lambda connection: self._make_and_add(connection, batch))
-        except Exception as error:  # noqa: BLE001 - whatever it is, requests go on
-            cause = str(error) if isinstance(error, StoreFailed) else type(error).__name__
-            self._drop(len(batch), cause)
-            return
-        if unmade:
-            self._drop(unmade, "a record could not be made")
-        elif self._reported_at is not None:
-            count, self._reported_at = self.dropped - self._reported_at, None
-            self._on_recovered(f"traces of requests are written again; {count} are missing")
-
-    def _make_and_add(self, connection: sqlite3.Connection, batch: list[MakeTrace]) -> int:
-        """:returns: how many could not be made."""
-        traces: list[Trace] = []
-        unmade = 0
-        for make in batch:
-            try:
-                traces.append(make())
-            except Exception:  # noqa: BLE001 - one record must not hold up all others
-                unmade += 1
-        add(connection, traces, round(self._now() * _MICRO))
-        return unmade
-
-    def _drop(self, count: int, why: str) -> None:
-        if self._reported_at is None:
-            self._reported_at = self.dropped
-            self._on_problem(f"traces of requests are not written ({why}); requests go on")
-        self.dropped += count
-
-    async def aclose(self) -> None:
-        """Write what waits, once more. Idempotent."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-        if self._new:
-            await self._write()
-        await self._thread.aclose()
+        written = WrittenFile("traces of requests", "modelmux-traces", TracesFile(path), add, MOST_WAITING, MOST_BYTES)
+        super().__init__(written, now, sleep, on_problem, on_recovered)

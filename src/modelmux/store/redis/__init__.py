@@ -1,0 +1,1 @@
+"""What gateways on several nodes keep on a server of Redis, or Valkey: leases of rate limits, remembered thinking."""
