@@ -6,6 +6,7 @@ which they were made.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -60,3 +61,18 @@ def limit_of(budget: Budget, adjustments: Iterable[Adjustment], subject: str, wi
         if one.subject in ("", subject) and holds(one, window, now):
             limit = one.amount if one.kind == "override" else limit + one.amount
     return min(max(limit, 0), MAX_AMOUNT)
+
+
+def unchanged_between(adjustments: Iterable[Adjustment], window: Window, now: int) -> tuple[int, float]:
+    """From when, and until when, not included, ``limit_of`` returns what it returns now for this window.
+
+    :param adjustments: of the budget.
+    :returns: microseconds in UTC; without an end ``math.inf``.
+    """
+    since, until = window.start, math.inf if window.end is None else window.end
+    for one in adjustments:
+        if one.until is not None and one.until <= now:
+            since = max(since, one.until)
+        elif one.until is not None:
+            until = min(until, one.until)
+    return since, until

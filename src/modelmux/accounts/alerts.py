@@ -6,22 +6,21 @@ A hard budget refuses requests shortly before it is spent, so the first refusal 
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from modelmux.accounts.alert_types import AlertWindow, BudgetAlert, BudgetName, InDoubtAlert, alert_id, alert_time
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budgets import Budget, Unit
+from modelmux.accounts.budgets import Budget
+from modelmux.accounts.entry import Entry
 from modelmux.accounts.slices import WindowKey
 
 #: Windows of which a process knows limit and thresholds; of one more, the one that was used longest ago is forgotten.
 MOST_WATCHED: Final = 10_000
 #: Seconds until the second delivery, and the longest time between two.
 _PAUSES: Final = (1.0, 3_600.0)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _FULL: Final = 100
 
 
@@ -36,50 +35,6 @@ class Watch(Struct, frozen=True):
     limit: int
     end: int | None
     refuses: bool = False
-
-
-class BudgetName(Struct, frozen=True):
-    id: str
-    name: str
-
-
-class AlertWindow(Struct, frozen=True):
-    """RFC 3339; ``end`` is None for a lifetime."""
-
-    start: str
-    end: str | None
-
-
-class Alert(Struct, frozen=True, kw_only=True):
-    """One threshold that a window has reached: the body of a webhook.
-
-    :param id: the same for every delivery.
-    :param at: RFC 3339. :param subject: whose window it is, empty if the budget has one for all.
-    :param percent: the threshold. :param refused: it is told because a request did not fit.
-    :param limit, spent: plain decimals in the unit of the budget.
-    """
-
-    id: str
-    type: str = "budget.threshold"
-    at: str
-    budget: BudgetName
-    subject: str
-    window: AlertWindow
-    percent: int
-    refused: bool
-    unit: Unit
-    limit: str
-    spent: str
-
-    @property
-    def message(self) -> str:
-        """For people."""
-        of = f" of {self.subject}" if self.subject else ""
-        unit = "USD" if self.unit == "usd" else self.unit
-        amounts = f"{self.spent} of {self.limit} {unit} are spent"
-        if self.refused:
-            return f"the budget {self.budget.name!r}{of} has refused a request: {amounts}"
-        return f"the budget {self.budget.name!r}{of} has reached {self.percent} %: {amounts}"
 
 
 class Watches:
@@ -114,7 +69,7 @@ class Watches:
                 del self._refusing[window]
 
 
-def alerts_of(window: WindowKey, watch: Watch, spent: int, at: int) -> list[Alert]:
+def alerts_of(window: WindowKey, watch: Watch, spent: int, at: int) -> list[BudgetAlert]:
     """All thresholds that a window has reached, those of before included.
 
     :param at: microseconds in UTC, now.
@@ -123,12 +78,12 @@ def alerts_of(window: WindowKey, watch: Watch, spent: int, at: int) -> list[Aler
     reached = [one for one in budget.alerts if spent * _FULL >= watch.limit * one]
     refused = [_FULL] if is_full and _FULL in budget.alerts and _FULL not in reached else []
     return [
-        Alert(
-            id=_id(window, percent),
-            at=_time(at),
+        BudgetAlert(
+            id=alert_id(window.budget, window.subject, str(window.start), str(percent)),
+            at=alert_time(at),
             budget=BudgetName(budget.id, budget.name),
             subject=window.subject,
-            window=AlertWindow(_time(window.start), None if watch.end is None else _time(watch.end)),
+            window=AlertWindow(alert_time(window.start), None if watch.end is None else alert_time(watch.end)),
             percent=percent,
             refused=percent in refused,
             unit=budget.unit,
@@ -139,15 +94,26 @@ def alerts_of(window: WindowKey, watch: Watch, spent: int, at: int) -> list[Aler
     ]
 
 
+def is_in_doubt(entry: Entry) -> bool:
+    """Whether a row is that of a request whose cost is not known."""
+    return entry.kind == "in_doubt"
+
+
+def in_doubt_alert(process: str, rows: Sequence[Entry], windows: int, at: int) -> InDoubtAlert | None:
+    """What a process that was killed has left; None if all of it is known.
+
+    :param rows: in doubt. :param windows: of budgets for which the rest of a lease counts as spent.
+    :param at: microseconds in UTC.
+    """
+    if not rows and not windows:
+        return None
+    cost = sum(row.cost.total for row in rows if row.cost is not None)
+    return InDoubtAlert(
+        id=alert_id("requests.in_doubt", process), at=alert_time(at), process=process, requests=len(rows),
+        cost=format_amount(cost, "usd"), windows=windows,
+    )  # fmt: skip
+
+
 def pause_after(failures: int) -> float:
     """Seconds until the next delivery after so many that failed in a row, at least one."""
     return min(_PAUSES[0] * 2.0 ** min(failures - 1, 20), _PAUSES[1])
-
-
-def _id(window: WindowKey, percent: int) -> str:
-    text = f"{window.budget}\0{window.subject}\0{window.start}\0{percent}"
-    return "alert_" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:26]
-
-
-def _time(at: int) -> str:
-    return (_EPOCH + timedelta(microseconds=at)).isoformat().replace("+00:00", "Z")

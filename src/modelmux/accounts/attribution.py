@@ -47,6 +47,8 @@ def end_user_of(headers: Iterable[tuple[bytes, bytes]], mapped: Sequence[bytes],
 
     :param mapped: names of headers in lower case, in order of precedence.
     """
-    sent = {name: value for name, value in reversed(list(headers)) if name in mapped} if mapped else {}
+    if not mapped:
+        return claimed[:MAX_END_USER] or None if claimed else None
+    sent = {name: value for name, value in reversed(list(headers)) if name in mapped}
     named = next((sent[name].decode("latin-1").strip() for name in mapped if sent.get(name, b"").strip()), None)
     return (named or claimed or "")[:MAX_END_USER] or None

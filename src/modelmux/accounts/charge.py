@@ -11,11 +11,12 @@ from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.counts import Round, rounds_of
-from modelmux.accounts.priced_calls import PricedCall, cost_of_calls
+from modelmux.accounts.priced_calls import PricedCall, cost_of_call, cost_of_calls
 from modelmux.catalog.prices import PriceList
 from modelmux.claude.demand import Writes
 from modelmux.wire.anthropic import Usage
 
+_NOTHING: Final = TokenCounts()
 #: Characters of a token, at least: what was delivered of a reply that broke off is charged rather too high.
 _CHARACTERS: Final = 3
 #: How long the prompt may be written to the cache -> the dearest that a token of it can be.
@@ -77,13 +78,17 @@ class Charge(Struct, frozen=True, kw_only=True):
 def charge(call: Call, prices: PriceList) -> Charge:
     """The charge for a call that is over. Each of its rounds has the price of its own prompt."""
     rounds, estimated = _rounds(call)
-    counts = rounds[0].counts if len(rounds) == 1 else sum((one.counts for one in rounds), TokenCounts())
-    if counts == TokenCounts():
+    counts = rounds[0].counts if len(rounds) == 1 else sum((one.counts for one in rounds), _NOTHING)
+    if counts == _NOTHING:
         return Charge(estimated=estimated)
-    several = tuple(rounds) if len(rounds) > 1 else ()
-    calls = (PricedCall(one.counts, one.model or call.model, call.location, call.is_fast) for one in rounds)
+    fast = call.is_fast
+    if len(rounds) == 1:
+        model = rounds[0].model or call.model
+        cost, price = cost_of_call(counts, model, call.location, call.day, prices, fast=fast) or (None, None)
+        return Charge(counts=counts, cost=cost, price=price, estimated=estimated)
+    calls = (PricedCall(one.counts, one.model or call.model, call.location, fast) for one in rounds)
     cost, price = cost_of_calls(calls, call.day, prices) or (None, None)
-    return Charge(counts=counts, cost=cost, price=price, estimated=estimated, rounds=several)
+    return Charge(counts=counts, cost=cost, price=price, estimated=estimated, rounds=tuple(rounds))
 
 
 def total(charges: Sequence[Charge]) -> tuple[TokenCounts, Cost | None, str | None]:
@@ -129,5 +134,10 @@ def _prompt(call: Call, tokens: int) -> TokenCounts:
 def _delivered(call: Call) -> int:
     if not call.is_ended:
         return call.output_bound or 0
-    tokens = call.characters // _CHARACTERS + 1 if call.characters else 0
+    tokens = delivered_tokens(call.characters)
     return tokens if call.output_bound is None else min(tokens, call.output_bound)
+
+
+def delivered_tokens(characters: int) -> int:
+    """Tokens of output, by their characters: an estimate, and rather too many than too few."""
+    return characters // _CHARACTERS + 1 if characters else 0

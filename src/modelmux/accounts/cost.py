@@ -9,6 +9,7 @@ from msgspec import Struct
 from modelmux.catalog.prices import Rates
 
 _MILLION: Final = 1_000_000
+_HALF: Final = _MILLION // 2
 
 
 class TokenCounts(Struct, frozen=True, kw_only=True):
@@ -82,17 +83,15 @@ class Cost(Struct, frozen=True, kw_only=True):
 
 
 def cost_of(counts: TokenCounts, rates: Rates) -> Cost:
-    """The cost of one call. The rates are those of its model, day, location and size of prompt."""
+    """The cost of one call: tokens at nano-USD per million, each product rounded half up.
+
+    :param rates: of its model, day, location and size of prompt.
+    """
     return Cost(
-        input=_times(counts.input, rates.input),
-        cache_write=_times(counts.cache_write, rates.cache_write),
-        cache_write_1h=_times(counts.cache_write_1h, rates.cache_write_1h),
-        cache_read=_times(counts.cache_read, rates.cache_read),
-        output=_times(counts.output, rates.output),
+        input=(counts.input * rates.input + _HALF) // _MILLION,
+        cache_write=(counts.cache_write * rates.cache_write + _HALF) // _MILLION,
+        cache_write_1h=(counts.cache_write_1h * rates.cache_write_1h + _HALF) // _MILLION,
+        cache_read=(counts.cache_read * rates.cache_read + _HALF) // _MILLION,
+        output=(counts.output * rates.output + _HALF) // _MILLION,
         web_search=counts.web_searches * rates.web_search,
     )
-
-
-def _times(tokens: int, rate: int) -> int:
-    """Tokens at nano-USD per million, rounded half up."""
-    return (tokens * rate + _MILLION // 2) // _MILLION

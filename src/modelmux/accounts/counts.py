@@ -63,27 +63,26 @@ def counts_of(usage: Usage) -> tuple[TokenCounts, bool]:
 
     :returns: the counts, and whether one of them was absurd, and is the nearest that is not.
     """
-    written = usage.cache_creation_input_tokens
-    split, details, tools = usage.cache_creation, usage.output_tokens_details, usage.server_tool_use
-    for_an_hour = split.ephemeral_1h_input_tokens if split is not None else None
-    for_minutes = split.ephemeral_5m_input_tokens if split is not None else None
+    written, split = usage.cache_creation_input_tokens, usage.cache_creation
+    long = (split.ephemeral_1h_input_tokens or 0) if split is not None else 0
     if written is None:
-        written = (for_an_hour or 0) + (for_minutes or 0)
-    reported = (
-        usage.input_tokens,
+        written = long + ((split.ephemeral_5m_input_tokens or 0) if split is not None else 0)
+    details, tools = usage.output_tokens_details, usage.server_tool_use
+    counts = (
+        usage.input_tokens or 0,
         written,
-        for_an_hour,
-        usage.cache_read_input_tokens,
-        usage.output_tokens,
-        details.thinking_tokens if details is not None else None,
-        tools.web_search_requests if tools is not None else None,
+        long,
+        usage.cache_read_input_tokens or 0,
+        usage.output_tokens or 0,
+        (details.thinking_tokens or 0) if details is not None else 0,
+        (tools.web_search_requests or 0) if tools is not None else 0,
     )
-    counts = [count or 0 for count in reported]
     is_absurd = min(counts) < 0 or max(counts) > MOST
     if is_absurd:
-        counts = [min(max(count, 0), MOST) for count in counts]
+        counts = tuple(min(max(count, 0), MOST) for count in counts)  # type: ignore[assignment]
     input, written, long, read, output, thinking, searches = counts
-    long = min(long, written)
+    if long > written:
+        long = written
     return TokenCounts(
         input=input,
         cache_write=written - long,

@@ -36,8 +36,9 @@ def debits_of(entry: Entry, windows: Iterable[ChargedWindow], prices: PriceList)
     what it held."""
     debits = {}
     for one in windows:
-        pattern = one.model
-        attempts = [a for a in entry.attempts if pattern is None or matches_model(a.model or "", pattern)]
+        attempts: Sequence[AttemptEntry] = entry.attempts
+        if one.model is not None:
+            attempts = [attempt for attempt in attempts if matches_model(attempt.model or "", one.model)]
         amount = _amount(entry, attempts, one.unit, prices)
         debits[one.key] = one.held or 0 if amount is None else amount
     return debits

@@ -11,6 +11,7 @@ from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, OwnPrice, Person, Secret, Team, TeamRole
+from modelmux.accounts.webhooks import Webhook
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -37,6 +38,7 @@ class Changes(Struct, frozen=True, kw_only=True):
     adjustments: Sequence[Adjustment] = ()
     limits: Sequence[Limit] = ()
     prices: Sequence[OwnPrice] = ()
+    webhooks: Sequence[Webhook] = ()
 
 
 class Directory:
@@ -49,6 +51,7 @@ class Directory:
     __slots__ = (
         "_adjustments",
         "_budgets_of",
+        "_emails",
         "_members",
         "_secrets",
         "budgets",
@@ -59,6 +62,7 @@ class Directory:
         "stamp",
         "teams",
         "version",
+        "webhooks",
     )
 
     def __init__(self) -> None:
@@ -67,10 +71,12 @@ class Directory:
         self.keys: Mapping[str, Key] = {}
         self.teams: Mapping[str, Team] = {}
         self.people: Mapping[str, Person] = {}
+        self._emails: Mapping[str, Person] | None = None  # by address in lower case; made when it is asked for
         self.budgets: Mapping[str, Budget] = {}
         self._budgets_of: Mapping[str, Sequence[Budget]] = {}  # by the key, person or team of their selectors
         self.limits: Mapping[str, Limit] = {}
         self.prices: Mapping[str, OwnPrice] = {}
+        self.webhooks: Mapping[str, Webhook] = {}
         self._adjustments: Mapping[str, Mapping[str, Sequence[Adjustment]]] = {}  # by budget and subject
         self._members: Mapping[tuple[str, str], Membership] = {}
         self._secrets: Mapping[bytes, Secret] = {}
@@ -82,12 +88,14 @@ class Directory:
         after.keys = _merged(self.keys, ((key.id, key) for key in changes.keys))
         after.teams = _merged(self.teams, ((team.id, team) for team in changes.teams))
         after.people = _merged(self.people, ((person.id, person) for person in changes.people))
+        after._emails = self._emails if self._emails is None else _with_emails(self, self._emails, changes.people)
         after._members = _merged(self._members, (((one.person, one.team), one) for one in changes.memberships))
         after._secrets = _merged(self._secrets, ((secret.digest, secret) for secret in changes.secrets))
         after.budgets = _merged(self.budgets, ((budget.id, budget) for budget in changes.budgets))
         after._budgets_of = self._budgets_of if after.budgets is self.budgets else _by_owner(after.budgets.values())
         after.limits = _merged(self.limits, ((limit.id, limit) for limit in changes.limits))
         after.prices = _merged(self.prices, ((price.id, price) for price in changes.prices))
+        after.webhooks = _merged(self.webhooks, ((one.id, one) for one in changes.webhooks))
         after._adjustments = _with_adjustments(self._adjustments, changes.adjustments)
         return after
 
@@ -99,7 +107,7 @@ class Directory:
         """The record that another one would replace.
 
         :param kind: that of ``like``: ``team``, ``person``, ``membership``, ``key``, ``secret``, ``budget``,
-            ``adjustment``, ``limit`` or ``price``.
+            ``adjustment``, ``limit``, ``price`` or ``webhook``.
         """
         match kind:
             case "team":
@@ -116,10 +124,18 @@ class Directory:
                 return self.limits.get(like.id)
             case "price":
                 return self.prices.get(like.id)
+            case "webhook":
+                return self.webhooks.get(like.id)
             case "adjustment":
                 known = self.adjustments_of(like.budget, like.subject)
                 return next((one for one in known if one.id == like.id), None)
         return self._secrets.get(like.digest)
+
+    def person_of(self, email: str) -> Person | None:
+        """Who has an address, in lower case. Only the first call of a process looks at all people."""
+        if self._emails is None:
+            self._emails = {one.email.lower(): one for one in self.people.values()}
+        return self._emails.get(email)
 
     def secrets_of(self, key: str) -> list[Secret]:
         """Those of one key, the newest last. It looks at all secrets: not for requests."""
@@ -131,7 +147,15 @@ class Directory:
 
     def members_of(self, team: str) -> list[Membership]:
         """Those who are in a team today. It looks at all members: not for requests."""
-        return [one for one in self._members.values() if one.team == team and one.role is not None]
+        return self.members_of_each((team,))[team]
+
+    def members_of_each(self, teams: Iterable[str]) -> dict[str, list[Membership]]:
+        """Those who are in each of some teams today. It looks at all members once."""
+        members: dict[str, list[Membership]] = {team: [] for team in teams}
+        for one in self._members.values():
+            if one.team in members and one.role is not None:
+                members[one.team].append(one)
+        return members
 
     def role_in(self, person: str, team: str) -> TeamRole | None:
         """The role of a person in a team itself, not in one above; None if the person is not in it."""
@@ -171,6 +195,17 @@ class Directory:
 def _merged(before: Mapping[K, V], changed: Iterable[tuple[K, V]]) -> Mapping[K, V]:
     new = dict(changed)
     return {**before, **new} if before and new else new or before  # at a start there is one copy, and not two
+
+
+def _with_emails(before: Directory, emails: Mapping[str, Person], changed: Sequence[Person]) -> Mapping[str, Person]:
+    if not changed:
+        return emails
+    after = dict(emails)
+    for person in changed:  # all of them first: two may take the addresses of each other
+        known = before.people.get(person.id)
+        if known is not None:
+            after.pop(known.email.lower(), None)
+    return after | {person.email.lower(): person for person in changed}
 
 
 def _by_owner(budgets: Iterable[Budget]) -> Mapping[str, Sequence[Budget]]:

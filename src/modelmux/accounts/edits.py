@@ -19,8 +19,9 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import MAX_DEPTH, Key, Membership, OwnPrice, Person, Secret, Team, TeamRole
+from modelmux.accounts.webhooks import Webhook
 
-R = TypeVar("R", Team, Person, Key, Budget, Limit)
+R = TypeVar("R", Team, Person, Key, Budget, Limit, Webhook)
 #: Field -> the check that its values pass.
 _CHECKS: Final[Mapping[str, Any]] = {
     "name": fields.name, "email": fields.email, "zone": fields.zone, "contact": fields.name, "models": fields.models,
@@ -50,12 +51,13 @@ class Edit(Struct, frozen=True, kw_only=True):
     adjustments: Sequence[Adjustment] = ()
     limits: Sequence[Limit] = ()
     prices: Sequence[OwnPrice] = ()
+    webhooks: Sequence[Webhook] = ()
 
     @property
     def is_empty(self) -> bool:
         return not (
             self.teams or self.people or self.memberships or self.keys or self.secrets or self.budgets
-            or self.adjustments or self.limits or self.prices
+            or self.adjustments or self.limits or self.prices or self.webhooks
         )  # fmt: skip
 
 

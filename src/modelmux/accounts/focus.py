@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -74,25 +75,36 @@ class Group(Struct, frozen=True, kw_only=True):
 
 
 class FocusRow(Struct, frozen=True):
-    """:param cost: nano-USD. :param billing_account: what ``BillingAccountId`` says."""
+    """
+    :param cost: nano-USD. :param billing_account: what ``BillingAccountId`` says.
+    :param team_name: of today; None where there is none.
+    """
 
     group: Group
     meter: Meter
     quantity: int
     cost: int
     billing_account: str
+    team_name: str | None
 
 
 class DayTotals:
     """Adds up rows of the ledger, which come in the order of their ids: nearly that of time. A row of a long request,
     or of one that was corrected later, may come among those of later days.
 
-    :param tags: names of the tags by which totals are kept apart.
+    :param tags: names of the tags by which totals are kept apart. :param team_names: id -> name.
     :param most: totals in memory, before the oldest days are returned. The two newest days always stay.
     """
 
-    def __init__(self, billing_account: str, tags: tuple[str, ...] = (), most: int = MOST_TOTALS) -> None:
+    def __init__(
+        self,
+        billing_account: str,
+        tags: tuple[str, ...] = (),
+        most: int = MOST_TOTALS,
+        team_names: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._billing_account = billing_account
+        self._team_names = team_names
         self._tags = frozenset(tags)
         self._most = most
         self._days: dict[date, dict[Group, tuple[TokenCounts, Cost]]] = {}
@@ -132,10 +144,11 @@ class DayTotals:
 
     def _rows(self, totals: Mapping[Group, tuple[TokenCounts, Cost]]) -> Iterator[FocusRow]:
         for group, (counts, cost) in totals.items():
+            team_name = self._team_names.get(_team_id(group))
             for meter in METERS:
                 quantity, amount = getattr(counts, meter.counts), getattr(cost, meter.cost)
                 if quantity or amount:
-                    yield FocusRow(group, meter, quantity, amount, self._billing_account)
+                    yield FocusRow(group, meter, quantity, amount, self._billing_account, team_name)
 
 
 def focus_columns(version: Version) -> tuple[Column, ...]:
@@ -194,8 +207,13 @@ def _description(row: FocusRow) -> str:
     return f"{correction}{row.group.model or 'unknown model'}: {row.meter.name}"
 
 
+def _team_id(group: Group) -> str:
+    """The id of the team itself, without those above it; empty if there is none."""
+    return group.team.rpartition("/")[2]
+
+
 def _team(row: FocusRow) -> str | None:
-    return row.group.team.rpartition("/")[2] or None
+    return _team_id(row.group) or None
 
 
 def _constant(text: str) -> Callable[[FocusRow], str]:
@@ -248,7 +266,8 @@ _COLUMNS: Final = (
     _column("SkuMeter", "text", lambda row: row.meter.name),
     _column("SkuPriceId", "text", _price),
     _column("SubAccountId", "text", _team),
-    _column("SubAccountName", "text", _team),
+    # Not null where the id is not: so of a team without a name, as one that is gone, it is the id.
+    _column("SubAccountName", "text", lambda row: row.team_name or _team(row)),
     _column("Tags", "json", lambda row: dict(row.group.tags) or None),
     _column("x_KeyId", "text", lambda row: row.group.key),
     _column("x_Model", "text", lambda row: row.group.model),

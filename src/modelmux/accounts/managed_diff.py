@@ -89,7 +89,8 @@ def fields_of(directory: Directory, record: Team | Person | Key | Budget | Limit
                 "name": record.name, "team": _team(directory, record.team),
                 "person": _person(directory, record.person), "models": list(record.models), "apis": list(record.apis),
                 "addresses": list(record.addresses), "tags": dict(record.tags), "expires": time_text(record.expires),
-                "limits": _limits(record.limits), "secret": _secret(directory, record),
+                "limits": _limits(record.limits), "capture": record.capture or None,
+                "secret": _secret(directory, record),
             }  # fmt: skip
         case Budget():
             fields = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -72,7 +73,12 @@ def format_instant(at: int, zone: tzinfo) -> str:
 
 def day_of(at: int) -> date:
     """The day in UTC of an instant: that of the prices of a request. :param at: microseconds in UTC."""
-    return date.fromordinal(_FIRST_DAY + at // _DAY)
+    return _day(at // _DAY)
+
+
+@lru_cache(1_000)
+def _day(number: int) -> date:
+    return date.fromordinal(_FIRST_DAY + number)
 
 
 def day_start(day: date, zone: tzinfo) -> datetime:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from functools import lru_cache
 from typing import Final
 
 from modelmux.catalog.locations import GLOBAL
@@ -13,8 +15,13 @@ _FAST: Final = "/fast"
 def price_id(price: Price, location: str, *, fast: bool = False) -> str:
     """``claude-opus-5-5/2026-10-07/regional``: a row of the price list and the class of the location, with ``/fast``
     where that mode's multiplier applied."""
-    begun = price.from_date.isoformat() if price.from_date is not None else "launch"
-    return f"{price.model}/{begun}/{'global' if location == GLOBAL else 'regional'}{_FAST if fast else ''}"
+    return _named(price.model, price.from_date, location == GLOBAL, fast)
+
+
+@lru_cache(1_000)
+def _named(model: str, begun: date | None, is_global: bool, fast: bool) -> str:
+    since = "launch" if begun is None else begun.isoformat()
+    return f"{model}/{since}/{'global' if is_global else 'regional'}{_FAST if fast else ''}"
 
 
 def is_fast(id: str | None) -> bool:

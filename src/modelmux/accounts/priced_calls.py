@@ -31,14 +31,23 @@ def cost_of_calls(calls: Iterable[PricedCall], day: date, prices: PriceList) -> 
     cost: Cost | None = None
     id = ""
     for call in calls:
-        price = prices.price(call.model, day)
-        rates = None if price is None else price.rates_for(call.location, call.counts.prompt, fast=call.fast)
-        if price is None or rates is None:
+        priced = cost_of_call(call.counts, call.model, call.location, day, prices, fast=call.fast)
+        if priced is None:
             return None
-        its = cost_of(call.counts, rates)
+        its, id = priced
         cost = its if cost is None else cost + its
-        id = price_id(price, call.location, fast=call.fast)
     return Cost() if cost is None else cost, id
+
+
+def cost_of_call(
+    counts: TokenCounts, model: str, location: str, day: date, prices: PriceList, *, fast: bool
+) -> tuple[Cost, str] | None:
+    """The cost of one call, and the id of its price; None if it has no price. For the parameters see ``PricedCall``."""
+    price = prices.price(model, day)
+    rates = None if price is None else price.rates_for(location, counts.prompt, fast=fast)
+    if price is None or rates is None:
+        return None
+    return cost_of(counts, rates), price_id(price, location, fast=fast)
 
 
 def cost_of_attempts(attempts: Iterable[AttemptEntry], day: date, prices: PriceList) -> Cost | None:

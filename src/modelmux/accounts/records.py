@@ -83,6 +83,7 @@ class Key(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     :param tags: what every request of the key has, whatever its client says.
     :param created, expires, revoked: microseconds in UTC.
     :param ends_requests: once it is revoked, requests that run are ended too.
+    :param capture: bodies of its requests may be kept, if the gateway keeps any.
     """
 
     id: str
@@ -100,6 +101,7 @@ class Key(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     status: KeyStatus = "active"
     revoked: int | None = None
     ends_requests: bool = False
+    capture: bool = False
     managed: bool = False
 
 

@@ -16,18 +16,21 @@ from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.rates import Limit
 from modelmux.accounts.records import Key, Person, Team
+from modelmux.accounts.webhooks import Webhook
 
 Role = Literal["owner", "admin", "team_admin", "member", "viewer", "auditor"]
-#: ``keys.use``: rotate and revoke. ``members.write``: who is in a team. ``requests.write``: corrections of the ledger.
-#: ``accounts.write``: imports of many records at once. ``self.read``: what the principal is.
+#: ``keys.use``: rotate and revoke. ``members.write``: who is in a team. ``requests.write``: corrections of the ledger,
+#: and the end of requests that run. ``accounts.write``: imports of many records at once. ``self.read``: what the
+#: principal is. ``settings.read``: the configuration, without secrets. ``traces.read``: the records of all requests.
 Permission = Literal[
     "self.read", "keys.read", "keys.use", "keys.write", "teams.read", "teams.write", "members.write", "people.read",
     "people.write", "budgets.read", "budgets.write", "limits.read", "limits.write", "prices.read", "prices.write",
-    "usage.read", "requests.read", "requests.write", "status.read", "audit.read", "accounts.write",
-    "tokens.write", "owners.write",
+    "usage.read", "requests.read", "requests.write", "bodies.read", "status.read", "audit.read", "accounts.write",
+    "webhooks.read", "webhooks.write", "settings.read", "traces.read", "tokens.write", "owners.write",
 ]  # fmt: skip
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 _ALL: Final[frozenset[Permission]] = frozenset(get_args(Permission))
+#: Captured bodies (``bodies.read``) are for those who see all, and for a member, who sees its own requests.
 PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     "owner": _ALL,
     "admin": _ALL - {"owners.write"},
@@ -37,7 +40,7 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     }),
     "member": frozenset({
         "self.read", "keys.read", "keys.use", "budgets.read", "limits.read", "prices.read", "usage.read",
-        "requests.read",
+        "requests.read", "bodies.read",
     }),
     "viewer": frozenset({
         "self.read", "budgets.read", "limits.read", "prices.read", "usage.read", "status.read",
@@ -45,8 +48,8 @@ PERMISSIONS: Final[Mapping[Role, frozenset[Permission]]] = {
     "auditor": frozenset({"self.read", "audit.read"}),
 }  # fmt: skip
 
-Record = Key | Team | Person | Budget | Limit
-R = TypeVar("R", Key, Team, Person, Budget, Limit)
+Record = Key | Team | Person | Budget | Limit | Webhook
+R = TypeVar("R", Key, Team, Person, Budget, Limit, Webhook)
 
 
 class Principal(Struct, frozen=True, kw_only=True):
@@ -80,6 +83,11 @@ def may(principal: Principal, permission: Permission) -> bool:
     return permission in PERMISSIONS.get(principal.role, frozenset())
 
 
+def may_give(principal: Principal, role: Role) -> bool:
+    """Whether it may decide who has a role: one that may do nothing that it may not do itself."""
+    return PERMISSIONS[role] <= PERMISSIONS.get(principal.role, frozenset())
+
+
 class Scope:
     """The records that a principal sees and changes, at one moment.
 
@@ -110,6 +118,8 @@ class Scope:
                 return record.id in self.teams
             case Person():
                 return record.id in self._people
+            case Webhook():
+                return False
         return self._sees_selected(record)
 
     def changes(self, record: Record) -> bool:
@@ -121,13 +131,13 @@ class Scope:
                 return self._sees_key(record)  # a member rotates and revokes its own
             case Team():
                 return self._changes_team(record)
-            case Person():
+            case Person() | Webhook():
                 return False
         return self._changes_selected(record)
 
     def seen(self, records: Iterable[R]) -> list[R]:
         """Those that it sees: the one place that decides what lists show."""
-        return [record for record in records if self.sees(record)]
+        return list(records) if self.is_all else [record for record in records if self.sees(record)]
 
     def _is_member(self, person: Person) -> bool:
         teams = (team for team in self.teams if self._directory.role_in(person.id, team) is not None)

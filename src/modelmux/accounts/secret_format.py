@@ -14,8 +14,10 @@ from typing import Final
 
 KEY_PREFIX: Final = "sk-mmx-"
 ADMIN_PREFIX: Final = "mmx-admin-"
+#: Of what signs the events that a webhook gets.
+HOOK_PREFIX: Final = "mmx-hook-"
 #: What a scanner looks for.
-PATTERN: Final = r"(?:sk-mmx-|mmx-admin-)[0-9A-Za-z]{49}"
+PATTERN: Final = r"(?:sk-mmx-|mmx-admin-|mmx-hook-)[0-9A-Za-z]{49}"
 
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _RANDOM_DIGITS: Final = 43  # 62 ** 43 is just above 2 ** 256

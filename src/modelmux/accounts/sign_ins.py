@@ -6,11 +6,14 @@ have the role of when they began, and are compared with that of now.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.records import Person
 from modelmux.accounts.roles import Role
 
 #: Microseconds.
@@ -59,16 +62,34 @@ class SignIns(Struct, frozen=True, kw_only=True):
 
 
 OWNER: Final = Subject()
+#: E-mail addresses in lower case -> roles that the configuration gives.
+Roles = Mapping[str, Role]
+NO_ROLES: Final[Roles] = MappingProxyType({})
 
 
-def subject_of(directory: Directory, person: str) -> Subject | None:
+def person_of_email(directory: Directory, email: str) -> Person | None:
+    """Who has an address, enabled or not. Only ASCII is compared: other letters may become those of another address in
+    lower case.
+    """
+    wanted = email.strip().lower()
+    if not (email.isascii() and wanted):
+        return None
+    return directory.person_of(wanted)
+
+
+def subject_of(directory: Directory, person: str, roles: Roles = NO_ROLES) -> Subject | None:
     """A person with the role of now; None if the person may not sign in.
 
     Who administers a team is a ``team_admin`` of all such teams; others are a ``member``.
+
+    :param roles: of those for whom the configuration names another one.
     """
     record = directory.people.get(person)
     if record is None or record.status != "active":
         return None
+    role = roles.get(record.email.lower())
+    if role is not None:
+        return Subject(person=person, role=role)
     teams = tuple(
         sorted(
             team.id
@@ -79,9 +100,9 @@ def subject_of(directory: Directory, person: str) -> Subject | None:
     return Subject(person=person, role="team_admin" if teams else "member", teams=teams)
 
 
-def is_current(directory: Directory, subject: Subject) -> bool:
+def is_current(directory: Directory, subject: Subject, roles: Roles = NO_ROLES) -> bool:
     """Whether a subject is today what it was."""
-    return subject == OWNER if subject.person is None else subject_of(directory, subject.person) == subject
+    return subject == OWNER if subject.person is None else subject_of(directory, subject.person, roles) == subject
 
 
 def find_link(state: SignIns, digest: str, now: int) -> Link | None:

@@ -72,30 +72,24 @@ class Slices:
             one = self._slices[window] = Slice()
         return one
 
-    def reserve(self, amounts: Mapping[WindowKey, int]) -> Hold | list[WindowKey]:
-        """Hold an amount of each window, of all or of none.
+    def extend(self, hold: Hold, amounts: Mapping[WindowKey, int]) -> list[WindowKey]:
+        """Hold more for a request, of all windows or of none.
 
         :param amounts: none is below 0.
-        :returns: the hold, or the windows that have too little free.
+        :returns: the windows that have too little free; empty if it is held.
         """
         short = [window for window, amount in amounts.items() if self.of(window).free < amount]
         if short:
             return short
-        for window, amount in amounts.items():
-            self._slices[window].held += amount
-        return Hold(dict(amounts))
+        self.extend_beyond(hold, amounts)
+        return short
 
-    def extend(self, hold: Hold, amounts: Mapping[WindowKey, int]) -> list[WindowKey]:
-        """Hold more for a request that runs; of all windows or of none.
-
-        :returns: the windows that have too little free; empty if it is held.
-        """
-        more = self.reserve(amounts)
-        if isinstance(more, list):
-            return more
+    def extend_beyond(self, hold: Hold, amounts: Mapping[WindowKey, int]) -> None:
+        """Hold more, whatever is free: an outage of the store allows it."""
+        held = hold.amounts
         for window, amount in amounts.items():
-            hold.amounts[window] = hold.amounts.get(window, 0) + amount
-        return []
+            self.of(window).held += amount
+            held[window] = held.get(window, 0) + amount
 
     def settle(self, hold: Hold, costs: Mapping[WindowKey, int]) -> None:
         """Release a hold, and spend in its place. A second time changes nothing.

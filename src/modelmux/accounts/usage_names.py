@@ -36,5 +36,6 @@ def name_of(directory: Directory, dimension: str, value: str | None) -> str | No
 
 def names_of(directory: Directory, query: UsageQuery, rows: Iterable[UsageRow]) -> Names:
     """The names of all groups of a report, as far as they have one."""
-    pairs = {pair for row in rows for pair in zip(query.group_by, row.group, strict=True) if pair[0] in NAME_FIELDS}
+    groups = [row.group for row in rows if not row.others]
+    pairs = {pair for group in groups for pair in zip(query.group_by, group, strict=True) if pair[0] in NAME_FIELDS}
     return {pair: name for pair in pairs if (name := name_of(directory, *pair)) is not None}

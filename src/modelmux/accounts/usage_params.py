@@ -21,9 +21,9 @@ _QUARTER: Final = 900_000_000
 _HOUR: Final = 4 * _QUARTER
 _DAY: Final = 24 * _HOUR
 #: The shortest that a bucket usually is.
-_LENGTHS: Final[dict[str, int]] = {"1h": _HOUR, "1d": _DAY, "1mo": 28 * _DAY}
+_LENGTHS: Final[dict[str, int]] = {"1h": _HOUR, "1d": _DAY, "1w": 7 * _DAY, "1mo": 28 * _DAY}
 #: What is asked for without a start.
-_DEFAULTS: Final = {"1h": "24h", "1d": "30d", "1mo": "365d", "all": "30d"}
+_DEFAULTS: Final = {"1h": "24h", "1d": "30d", "1w": "12w", "1mo": "365d", "all": "30d"}
 #: 9999-01-01 in UTC: in any zone, it is a year that can be written.
 _LAST_INSTANT: Final = 253_370_764_800_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -6,15 +6,20 @@ import itertools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import tzinfo
-from typing import Any
+from typing import Any, Final
+
+from msgspec.structs import astuple
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant
-from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.accounts.usage_query import UsageQuery, UsageRow, added, by_name
 from modelmux.catalog.prices import usd
 
 #: See ``usage_json``.
 Label = Callable[[str, str | None], dict[str, Any]]
+#: Names of tokens, without searches, which are the last of the counts; of parts of a cost.
+_TOKENS: Final = TokenCounts.__struct_fields__[:-1]
+_COMPONENTS: Final = Cost.__struct_fields__
 
 
 def money(nano: int) -> dict[str, str]:
@@ -24,38 +29,30 @@ def money(nano: int) -> dict[str, str]:
 
 def figures_json(row: UsageRow) -> dict[str, Any]:
     """What one group has used."""
-    counts = {name: getattr(row.counts, name) for name in row.counts.__struct_fields__}
-    searches = counts.pop("web_searches")
+    *counts, searches = astuple(row.counts)
+    costs = astuple(row.cost)
     return {
         "requests": row.requests,
         "errors": row.errors,
         "unpriced": row.unpriced,
-        "tokens": counts,
+        "tokens": dict(zip(_TOKENS, counts, strict=True)),
         "web_searches": searches,
-        "cost": money(row.cost.total),
-        "cost_components": {name: usd(getattr(row.cost, name)) for name in row.cost.__struct_fields__},
+        "cost": money(sum(costs)),
+        "cost_components": dict(zip(_COMPONENTS, map(usd, costs), strict=True)),
     }
 
 
 def total(query: UsageQuery, rows: Sequence[UsageRow]) -> UsageRow:
     """All rows together."""
-    counts, cost = TokenCounts(), Cost()
-    for row in rows:
-        counts += row.counts
-        cost += row.cost
-    return UsageRow(
-        start=query.start,
-        requests=sum(row.requests for row in rows),
-        errors=sum(row.errors for row in rows),
-        unpriced=sum(row.unpriced for row in rows),
-        counts=counts,
-        cost=cost,
-    )
+    return added(query.start, rows)
 
 
 def by_time_and_cost(rows: Sequence[UsageRow]) -> list[UsageRow]:
-    """By time, the most expensive first, in an order that does not depend on the ledger."""
-    return sorted(rows, key=lambda row: (row.start, -row.cost.total, [value or "" for value in row.group]))
+    """By time, the most expensive first and what others have last, in an order that does not depend on the ledger."""
+    return sorted(
+        rows,
+        key=lambda row: (row.start, row.others > 0, -row.cost.total, by_name(row.group)),
+    )
 
 
 def usage_json(
@@ -65,23 +62,30 @@ def usage_json(
     zone: tzinfo,
     *,
     own_prices: bool,
+    has_others: bool = False,
     label: Label = lambda name, value: {name: value},
 ) -> dict[str, Any]:
     """Buckets of time, those without any usage too, each with its groups: as OpenAI's ``organization/usage`` has them.
 
     :param bounds: when the buckets begin, and when the last one ends; microseconds in UTC.
     :param own_prices: the configuration has some.
+    :param has_others: each bucket has ``others``: what the groups that are left out have used, null if there are none.
     :param label: a dimension and its value -> what stands for them.
     """
     labels: dict[tuple[str, str | None], dict[str, Any]] = {}
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    others: dict[int, dict[str, Any]] = {}
     for row in by_time_and_cost(rows):
+        if row.others:
+            others[row.start] = {"groups": row.others, **figures_json(row)}
+            continue
         groups: dict[str, Any] = {}
         for pair in zip(query.group_by, row.group, strict=True):
             if pair not in labels:
                 labels[pair] = label(*pair)
             groups |= labels[pair]
-        results[row.start].append({**groups, **figures_json(row)})
+        groups |= figures_json(row)
+        results[row.start].append(groups)
     return {
         "object": "list",
         "start": format_instant(query.start, zone),
@@ -96,6 +100,7 @@ def usage_json(
                 "start": format_instant(start, zone),
                 "end": format_instant(end, zone),
                 "results": results.get(start, []),
+                **({"others": others.get(start)} if has_others else {}),
             }
             for start, end in itertools.pairwise(bounds)
         ],

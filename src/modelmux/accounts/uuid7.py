@@ -6,6 +6,7 @@ sort; the last 62 bits are random. Text has Crockford's base32 in lower case, wh
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Final
 
@@ -16,8 +17,15 @@ STEP_BACK: Final = 10_000_000
 
 _RANDOM_BYTES: Final = 8
 _RANDOM_BLOCK: Final = 64 * _RANDOM_BYTES
-_RANDOM_BITS: Final = 62
+#: The last 62 bits.
+_LOW: Final = (1 << 62) - 1
 _TICKS: Final = 1 << 12  # of a millisecond
+#: Of a clock that steps back.
+_LATE: Final = STEP_BACK * _TICKS // 1000
+#: Ticks that have 48 bits of milliseconds.
+_END: Final = 1 << 60
+_VERSION: Final = 7 << 76
+_VARIANT: Final = 2 << 62
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _DIGITS: Final = 26
 _VALUES: Final = {
@@ -35,7 +43,7 @@ def uuid7(at: int, random: bytes) -> bytes:
     :param random: at least 8 bytes, of which the last 62 bits are used.
     :raises ValueError: the time is before 1970 or after 10889.
     """
-    return _build(_tick(at), random)
+    return _build(_tick(at), int.from_bytes(random) & _LOW)
 
 
 class Uuid7s:
@@ -47,19 +55,20 @@ class Uuid7s:
 
     def __init__(self, random: Callable[[int], bytes]) -> None:
         self._random = random
-        self._unused = b""
+        self._unused: list[int] = []
         self._last = -1
 
     def new(self, at: int) -> bytes:
         """An id of this time, or of shortly after. :raises ValueError: as ``uuid7``."""
         tick = _tick(at)
-        if self._last - tick <= STEP_BACK * _TICKS // 1000:
-            tick = max(tick, self._last + 1)
+        last = self._last
+        if tick <= last <= tick + _LATE:
+            tick = last + 1
         self._last = tick
         if not self._unused:
-            self._unused = self._random(_RANDOM_BLOCK)
-        random, self._unused = self._unused[:_RANDOM_BYTES], self._unused[_RANDOM_BYTES:]
-        return _build(tick, random)
+            numbers = struct.iter_unpack(">Q", self._random(_RANDOM_BLOCK))
+            self._unused = [number & _LOW for (number,) in numbers]
+        return _build(tick, self._unused.pop())
 
 
 def format_id(id: bytes, prefix: str = REQUEST) -> str:
@@ -85,13 +94,12 @@ def parse_id(text: str, prefix: str = REQUEST) -> bytes:
 
 def _tick(at: int) -> int:
     """Microseconds -> units of 1/4096 millisecond."""
-    milliseconds, micros = divmod(at, 1000)
-    if not 0 <= milliseconds < 1 << 48:
+    tick = at * _TICKS // 1000
+    if not 0 <= tick < _END:
         raise ValueError(f"{at} microseconds do not fit into an id")
-    return milliseconds * _TICKS + micros * _TICKS // 1000
+    return tick
 
 
-def _build(tick: int, random: bytes) -> bytes:
-    milliseconds, fraction = divmod(tick, _TICKS)
-    low = int.from_bytes(random) & ((1 << _RANDOM_BITS) - 1)
-    return (milliseconds << 80 | 7 << 76 | fraction << 64 | 2 << 62 | low).to_bytes(16)
+def _build(tick: int, low: int) -> bytes:
+    """:param low: 62 bits."""
+    return ((tick >> 12) << 80 | _VERSION | (tick & 0xFFF) << 64 | _VARIANT | low).to_bytes(16)

@@ -4,7 +4,7 @@ budget, instants are RFC 3339 in UTC.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from modelmux.accounts.budgets import Budget, Mode, OnShort, Reserve, Selector, 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.rates import Limit, Rates
-from modelmux.accounts.records import Key, KeyStatus, Person, Secret, Status, Team, TeamRole
+from modelmux.accounts.records import Key, KeyStatus, Membership, Person, Secret, Status, Team, TeamRole
 from modelmux.accounts.windows import Every, Weekday, WindowRule
 
 
@@ -33,7 +33,7 @@ class SecretView(Struct, frozen=True, kw_only=True):
 class KeyView(Struct, frozen=True, kw_only=True):
     """A key. Lists that are empty allow all.
 
-    :param team, person: ids.
+    :param team, person: ids. :param capture: bodies of its requests may be kept.
     """
 
     id: str
@@ -50,6 +50,7 @@ class KeyView(Struct, frozen=True, kw_only=True):
     created_by: str
     expires_at: str | None
     revoked_at: str | None
+    capture: bool = False
     managed: bool
 
 
@@ -166,7 +167,7 @@ def key_view(key: Key) -> KeyView:
         id=key.id, name=key.name, status=key.status, team=key.team, person=key.person, models=list(key.models),
         apis=list(key.apis), addresses=list(key.addresses), tags=dict(key.tags), limits=key.limits or Rates(),
         created_at=time_text(key.created), created_by=key.created_by, expires_at=time_text(key.expires),
-        revoked_at=time_text(key.revoked), managed=key.managed,
+        revoked_at=time_text(key.revoked), capture=key.capture, managed=key.managed,
     )  # fmt: skip
 
 
@@ -178,9 +179,19 @@ def secret_views(secrets: Iterable[Secret]) -> list[SecretView]:
 
 
 def team_view(directory: Directory, team: Team) -> TeamView:
+    return _team_view(team, directory.members_of(team.id))
+
+
+def team_views(directory: Directory, teams: Sequence[Team]) -> list[TeamView]:
+    """Of many teams: it looks at all members once, and not once for each."""
+    members = directory.members_of_each([team.id for team in teams])
+    return [_team_view(team, members[team.id]) for team in teams]
+
+
+def _team_view(team: Team, memberships: Iterable[Membership]) -> TeamView:
     members = [
         MemberView(person=one.person, role=one.role)
-        for one in sorted(directory.members_of(team.id), key=lambda one: one.person)
+        for one in sorted(memberships, key=lambda one: one.person)
         if one.role is not None
     ]
     return TeamView(

@@ -6,10 +6,13 @@ they cost above the worst case is charged all the same, and counted.
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Final
 
+from msgspec.structs import astuple
+
 from modelmux.accounts.budgets import Unit
-from modelmux.catalog.prices import Price
+from modelmux.catalog.prices import Price, Rates
 from modelmux.claude.demand import Demand
 
 _MILLION: Final = 1_000_000
@@ -27,20 +30,29 @@ def worst_case(demand: Demand, unit: Unit, price: Price | None, location: str) -
     rates = price.rates_for(location, demand.prompt, fast=demand.fast) if price is not None else None
     if price is None or rates is None:
         return None
-    shorter = price.rates_for(location, 0, fast=demand.fast)  # a prompt that turns out shorter may have other prices
-    assert shorter is not None, "fast mode has a price or none, whatever the prompt"
-    dearest = [max(getattr(rates, name), getattr(shorter, name)) for name in _PROMPT_RATES[demand.writes]]
-    output = max(rates.output, shorter.output)
-    searches = demand.searches * max(rates.web_search, shorter.web_search)
-    return _ceiling(demand.prompt * max(dearest)) + _ceiling(demand.output * output) + searches + _ROUNDING
+    if price.long_prompt is not None:  # a prompt that turns out shorter, or that of a round, may have other prices
+        shorter = price.rates_for(location, 0, fast=demand.fast)
+        assert shorter is not None, "fast mode has a price or none, whatever the prompt"
+        rates = _dearest(rates, shorter)
+    prompt = demand.prompt * max(_PROMPT_RATES[demand.writes](rates))
+    searches = demand.searches * rates.web_search
+    return _ceiling(prompt) + _ceiling(demand.output * rates.output) + searches + _ROUNDING
 
 
 #: How long the prompt may be written to the cache -> the rates that a token of it may have.
 _PROMPT_RATES: Final = {
-    "none": ("input", "cache_read"),
-    "5m": ("input", "cache_read", "cache_write"),
-    "1h": ("input", "cache_read", "cache_write", "cache_write_1h"),
+    "none": attrgetter("input", "cache_read"),
+    "5m": attrgetter("input", "cache_read", "cache_write"),
+    "1h": attrgetter("input", "cache_read", "cache_write", "cache_write_1h"),
 }
+
+
+def _dearest(one: Rates, other: Rates) -> Rates:
+    """Of each token the price that is higher."""
+    pairs = zip(Rates.__struct_fields__, astuple(one), astuple(other), strict=True)
+    return Rates(**{name: max(first, second) for name, first, second in pairs})
+
+
 #: Each component of a cost is rounded by itself: up to half a nano-USD each.
 _ROUNDING: Final = 3
 
