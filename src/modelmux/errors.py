@@ -93,6 +93,7 @@ class GatewayError(Exception):
         self.key: str | None = None
         #: Headers of the request that failed, for a dialect whose clients expect different errors.
         self.request_headers: Sequence[tuple[bytes, bytes]] = ()
+        self.is_captured = False  # bodies of the request are kept, which its client is told
 
     @property
     def status(self) -> int:

@@ -190,14 +190,16 @@ def multiplier(text: str) -> Fraction:
 
 def usd(nano: int) -> str:
     """nano-USD -> USD: ``"0.125"``."""
-    return decimal(Fraction(nano, NANO))
+    if not nano:  # as most parts of a cost are
+        return "0"
+    digits = f"{abs(nano):010}"
+    text = f"{digits[:-9]}.{digits[-9:]}".rstrip("0").rstrip(".")
+    return f"-{text}" if nano < 0 else text
 
 
 def decimal(number: Fraction) -> str:
     """A number with at most nine decimals, without superfluous zeros."""
-    nano = _whole(number * NANO)
-    whole, rest = divmod(abs(nano), NANO)
-    return f"{'-' if nano < 0 else ''}{whole}.{rest:09}".rstrip("0").rstrip(".")
+    return usd(_whole(number * NANO))
 
 
 def rates_from_input(

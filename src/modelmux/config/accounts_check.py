@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
 from typing import Final
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.attribution import is_tag_name
+from modelmux.accounts.fields import FieldError
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
+from modelmux.config.postgres_url import EXAMPLE, BadUrl, is_postgres, parse_postgres_url
 from modelmux.config.price_overrides import AccountsConfig
 from modelmux.config.weak_keys import weakness
 from modelmux.wire.http import Origin
@@ -62,20 +66,23 @@ def check_accounts(accounts: AccountsConfig) -> None:
     except ValueError as error:
         problems.append(Problem(("accounts", "zone"), str(error)))
         hint = ZONE_HINT
+    for setting, sentence in _database_problems(accounts):
+        problems.append(Problem(("accounts", setting), sentence))
+        hint = hint or f'Write "{EXAMPLE}".'
+    if is_postgres(accounts.store) and accounts.enabled and not accounts.peppers:
+        problems.append(Problem(("accounts", "peppers"), "none is set, and nodes that share a database need the same"))
+        hint = hint or "Generate one with: openssl rand -hex 32"
     for index, name in enumerate(accounts.tags):
         if not is_tag_name(name):
             message = f"{_shown(name)} is not the name of a tag, which has up to 64 of a-z, 0-9, _, . and -"
             problems.append(Problem(("accounts", "tags", index), message))
     for index, name in enumerate(accounts.end_user_headers):
-        problem = _header_problem(name.strip())
-        if problem is not None:
-            problems.append(Problem(("accounts", "end_user_headers", index), problem))
-    if accounts.webhook is not None and (problem := webhook_problem(accounts.webhook.reveal())) is not None:
-        problems.append(Problem(("accounts", "webhook"), problem))
-        hint = hint or 'Set a URL such as "https://example.com/hook".'
-    if accounts.webhook_secret is not None and (problem := weakness(accounts.webhook_secret.reveal())) is not None:
-        problems.append(Problem(("accounts", "webhook_secret"), problem))
-        hint = hint or "Generate one with: openssl rand -hex 24"
+        sentence = _header_problem(name.strip()) or ""
+        if sentence:
+            problems.append(Problem(("accounts", "end_user_headers", index), sentence))
+    for problem, remedy in (*_outage_problems(accounts), *_webhook_problems(accounts)):
+        problems.append(problem)
+        hint = hint or remedy
     if not accounts.enabled:
         unused = [name for name in _WITHOUT_ACCOUNTS if getattr(accounts, name)]
         problems += [
@@ -85,6 +92,55 @@ def check_accounts(accounts: AccountsConfig) -> None:
         hint = hint or "Set accounts.enabled = true, or remove it." if unused else hint
     if problems:
         raise ConfigError([str(problem) for problem in problems], hint=hint)
+
+
+def _database_problems(accounts: AccountsConfig) -> Iterator[tuple[str, str]]:
+    """Settings and what is wrong with their URLs, which have passwords and are not quoted."""
+    listen_url = None if accounts.listen_url is None else accounts.listen_url.reveal()
+    if listen_url is not None and not is_postgres(accounts.store):
+        yield "listen_url", "has no effect while accounts.store is not the URL of a PostgreSQL database"
+    for path, url in (("store", accounts.store if is_postgres(accounts.store) else None), ("listen_url", listen_url)):
+        if url is not None:
+            try:
+                parse_postgres_url(url)
+            except BadUrl as error:
+                yield path, str(error)
+
+
+def outage_allowance(accounts: AccountsConfig) -> int:
+    """nano-USD that all processes together may hold beyond leases; 0 for nothing. It has been checked."""
+    is_open = accounts.on_outage == "open"
+    return parse_amount("outage_allowance", accounts.outage_allowance, "usd") if is_open else 0
+
+
+def _outage_problems(accounts: AccountsConfig) -> Iterator[tuple[Problem, str]]:
+    """Each with its remedy."""
+    path, is_open = ("accounts", "outage_allowance"), accounts.on_outage == "open"
+    try:
+        amount = parse_amount("outage_allowance", accounts.outage_allowance, "usd")
+    except FieldError as error:
+        yield Problem(path, error.problem), error.remedy
+        return
+    if amount < 0:
+        yield Problem(path, "it is below 0"), 'Write US dollars in quotes, such as "5".'
+    elif is_open and not amount:
+        sentence = 'it is 0, so that accounts.on_outage = "open" serves nothing'
+        yield Problem(path, sentence), 'Set an amount in USD such as "5", or remove accounts.on_outage.'
+    elif amount and not is_open:
+        yield Problem(path, 'has no effect while accounts.on_outage is "closed"'), 'Set accounts.on_outage = "open".'
+
+
+def _webhook_problems(accounts: AccountsConfig) -> Iterator[tuple[Problem, str]]:
+    """Each with its remedy."""
+    if accounts.webhook is not None and (problem := webhook_problem(accounts.webhook.reveal())) is not None:
+        yield Problem(("accounts", "webhook"), problem), 'Set a URL such as "https://example.com/hook".'
+    if accounts.webhook_secret is not None and (problem := weakness(accounts.webhook_secret.reveal())) is not None:
+        yield Problem(("accounts", "webhook_secret"), problem), "Generate one with: openssl rand -hex 24"
+    for index, network in enumerate(accounts.webhook_networks):
+        if not _is_network(network):
+            sentence = f"{_shown(network)} is not a network"
+            remedy = 'Write a network such as "10.20.0.0/16", without bits behind its length.'
+            yield Problem(("accounts", "webhook_networks", index), sentence), remedy
 
 
 def webhook_problem(url: str) -> str | None:
@@ -98,6 +154,14 @@ def webhook_problem(url: str) -> str | None:
     if not _TARGET.fullmatch(target_of(url)) or not _HOST.fullmatch(origin.host):
         return "it has characters that a URL cannot have"
     return None
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def target_of(url: str) -> str:

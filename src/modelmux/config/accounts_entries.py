@@ -70,6 +70,7 @@ class KeyConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     limits: Annotated[RatesConfig, doc("Limits of the key: a table of rpm, tpm, itpm, otpm and concurrent.")] = field(
         default_factory=RatesConfig
     )
+    capture: Annotated[bool, doc("Bodies of its requests may be kept, where capture.enabled is true.")] = False
     enabled: Annotated[bool, doc("A key that is not enabled is refused.")] = True
 
 

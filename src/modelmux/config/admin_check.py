@@ -6,11 +6,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from modelmux.accounts.fields import FieldError
+from modelmux.accounts.fields import email as read_email
+from modelmux.accounts.roles import Role
 from modelmux.accounts.secret_format import ADMIN_PREFIX, KEY_PREFIX
 from modelmux.config.admin_schema import AdminConfig
 from modelmux.config.allowed_hosts import read_hosts
 from modelmux.config.check import Problem
 from modelmux.config.errors import ConfigError
+from modelmux.config.proxy_sign_in import check_proxy_sign_in
 from modelmux.config.schema import Config
 from modelmux.config.weak_keys import weakness
 
@@ -18,6 +22,8 @@ from modelmux.config.weak_keys import weakness
 OWNER: Final = "owner"
 #: What switches the listener off, in lower case.
 _OFF: Final = frozenset({"", "off", "no", "none", "false", "0"})
+#: Where it is with accounts, if nothing is set.
+_USUAL: Final = "127.0.0.1:3001"
 _ADDRESS: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[0-9A-Za-z._-]+):([0-9]{1,5})")
 _MAX_PORT: Final = 65_535
 _URL: Final = re.compile(r"https?://[A-Za-z0-9.\[\]:_-]+(/[A-Za-z0-9._~/-]*)?")
@@ -32,10 +38,13 @@ _MAX_SHOWN: Final = 100
 def admin_address(config: Config) -> tuple[str, int] | None:
     """Host and port of the listener of the admin API; None without one. A host of IPv6 is in brackets.
 
+    Without accounts there is one only where it was asked for: a second port and process come as no surprise.
+
     :raises ConfigError: it is not an address.
     """
-    text = config.admin.listen.strip()
-    if not config.accounts.enabled or text.lower() in _OFF:
+    listen = config.admin.listen
+    text = (_USUAL if config.accounts.enabled else "") if listen is None else listen.strip()
+    if text.lower() in _OFF:
         return None
     match = _ADDRESS.fullmatch(text)
     if match is None or int(match[2]) > _MAX_PORT:
@@ -51,7 +60,9 @@ def admin_tokens(admin: AdminConfig) -> list[str]:
 
 def check_admin(config: Config) -> None:
     """:raises ConfigError: naming every value that cannot be used; tokens are not repeated."""
-    admin_address(config)
+    if admin_address(config) is None and config.metrics.listener == "admin":
+        problem = Problem(("metrics", "listener"), "/metrics would be nowhere: there is no admin API")
+        raise ConfigError([str(problem)], hint='Set admin.listen = "127.0.0.1:3001", or metrics.listener = "both".')
     read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
     url = config.admin.gateway_url
     if url is not None and not _URL.fullmatch(url.strip()):
@@ -60,6 +71,16 @@ def check_admin(config: Config) -> None:
     problems = [*_token_problems(config), *_entry_problems(config.admin)]
     if problems:
         raise ConfigError([str(problem) for problem in problems], hint=_GENERATE)
+    unclear = list(_role_problems(config.admin))
+    if unclear:
+        hint = "Name each person once in admin.roles, by an e-mail address such as ann@example.com."
+        raise ConfigError([str(problem) for problem in unclear], hint=hint)
+    check_proxy_sign_in(config)
+
+
+def roles_of(admin: AdminConfig) -> dict[str, Role]:
+    """E-mail addresses in lower case -> roles of people who sign in."""
+    return {one.email.strip().lower(): one.role for one in admin.roles}
 
 
 def gateway_url(config: Config) -> str:
@@ -67,6 +88,20 @@ def gateway_url(config: Config) -> str:
     url = config.admin.gateway_url
     host = config.server.host
     return f"http://{_EVERY_INTERFACE.get(host, host)}:{config.server.port}" if url is None else url.strip().rstrip("/")
+
+
+def _role_problems(admin: AdminConfig) -> Iterator[Problem]:
+    before = set[str]()
+    for index, one in enumerate(admin.roles):
+        path = ("admin", "roles", index, "email")
+        try:
+            address = read_email("email", one.email)
+        except FieldError:
+            yield Problem(path, f"{one.email[:_MAX_SHOWN]!r} is not an e-mail address")
+            continue
+        if address in before:
+            yield Problem(path, "another entry has this address")
+        before.add(address)
 
 
 def _token_problems(config: Config) -> Iterator[Problem]:

@@ -143,7 +143,7 @@ def _describe_value(value: Any, *, secret: bool = False) -> str:
     if isinstance(value, bool):
         return f"{str(value).lower()} is a boolean"
     if isinstance(value, str):
-        shown = "it" if secret or len(value) > _MAX_SHOWN else repr(value)
+        shown = "it" if secret or len(value) > _MAX_SHOWN or "://" in value else repr(value)  # URLs have passwords
         return f"{shown} is a string"
     if isinstance(value, (int, float)):
         return "it is a number" if secret else f"{value} is a number"

@@ -1,8 +1,11 @@
-"""The effective settings as a tree to show: those that are set, or all; secrets masked. It writes no text."""
+"""The effective settings, secrets masked: as a tree, those that are set or all, or one by one with their origins.
+It writes no text.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from msgspec import NODEFAULT, Struct
@@ -11,10 +14,67 @@ from msgspec.structs import FieldInfo
 from modelmux.config.introspection import fields
 from modelmux.config.load import DEFAULT, Loaded
 from modelmux.config.paths import KeyPath
+from modelmux.config.postgres_url import is_postgres
+from modelmux.config.redis_url import is_redis
+from modelmux.config.toml_writer import plain
 from modelmux.config.values import Secret
 
 #: User name and password in a URL.
-_USERINFO: Final = re.compile(r"(?<=://)[^/?#@\s]+(?=@)")
+_USERINFO: Final = re.compile(r"(?<=://)[^/?#\s]+(?=@)")
+#: The same in the URL of a store, also in one that is not right: a password may have any characters.
+_STORE_USERINFO: Final = re.compile(r"(?<=://).*(?=@)")
+
+
+class Setting(Struct, frozen=True, kw_only=True):
+    """:param value: for JSON, secrets masked. :param origin: for people; ``default`` if nothing sets it."""
+
+    name: str
+    value: Any
+    origin: str
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings in force, without secrets.
+
+    :param values: all of them, but for those without a default that nothing sets.
+    :param warnings: what works but should be changed, a sentence each.
+    """
+
+    values: tuple[Setting, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+NO_SETTINGS: Final = Settings()
+
+
+def settings_of(loaded: Loaded) -> Settings:
+    """What ``modelmux config show --all --origin`` shows."""
+    values = [
+        Setting(name=_name(path), value=plain(value), origin=loaded.origin(path))
+        for path, value in _leaves(effective(loaded, everything=True), ())
+    ]
+    return Settings(values=tuple(values), warnings=tuple(loaded.warnings))
+
+
+def origins(tree: Any, loaded: Loaded) -> dict[str, str]:
+    """Of each setting in a tree of ``effective``."""
+    return {_name(path): loaded.origin(path) for path, _ in _leaves(tree, ())}
+
+
+def _leaves(tree: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
+    """Values with their paths. Entries of lists are apart where they are tables; an empty table has no value."""
+    if isinstance(tree, dict):
+        for name, inner in tree.items():
+            yield from _leaves(inner, (*path, name))
+    elif isinstance(tree, list) and any(isinstance(entry, dict) for entry in tree):
+        for index, inner in enumerate(tree):
+            yield from _leaves(inner, (*path, index))
+    else:
+        yield path, tree
+
+
+def _name(path: KeyPath) -> str:
+    return ".".join(map(str, path))
 
 
 def effective(loaded: Loaded, *, everything: bool = False) -> dict[str, Any]:
@@ -51,7 +111,8 @@ def _masked(value: Any, path: KeyPath, loaded: Loaded) -> Any:
     if isinstance(value, Secret):
         return str(value)
     if isinstance(value, str):
-        return _USERINFO.sub(str(Secret("")), value)
+        is_store = is_postgres(value) or is_redis(value)
+        return (_STORE_USERINFO if is_store else _USERINFO).sub(str(Secret("")), value)
     if isinstance(value, Struct):
         return _table(value, path, loaded, everything=False)
     if isinstance(value, list):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import types
-from collections.abc import Iterator
 from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -33,19 +32,17 @@ class TableField(NamedTuple):
     limits: Meta | None
 
 
-def fields(table: type[Struct]) -> Iterator[TableField]:
+@functools.cache  # msgspec evaluates the annotations anew each time
+def fields(table: type[Struct]) -> tuple[TableField, ...]:
     """The fields of a table, in order."""
-    hints = _hints(table)
-    for info in msgspec.structs.fields(table):
-        hint = hints[info.name]
-        metadata = hint.__metadata__ if get_origin(hint) is Annotated else ()
-        doc = next((m for m in metadata if isinstance(m, Doc)), None)
-        yield TableField(info, strip(hint), doc, next((m for m in metadata if isinstance(m, Meta)), None))
+    hints = get_type_hints(table, include_extras=True)
+    return tuple(_field(info, hints[info.name]) for info in msgspec.structs.fields(table))
 
 
-@functools.cache
-def _hints(table: type[Struct]) -> dict[str, Any]:
-    return get_type_hints(table, include_extras=True)
+def _field(info: msgspec.structs.FieldInfo, hint: Any) -> TableField:
+    metadata = hint.__metadata__ if get_origin(hint) is Annotated else ()
+    doc = next((m for m in metadata if isinstance(m, Doc)), None)
+    return TableField(info, strip(hint), doc, next((m for m in metadata if isinstance(m, Meta)), None))
 
 
 def strip(hint: Any) -> Any:
@@ -72,6 +69,12 @@ def item_of(kind: Any) -> Any:
 
 def describe(kind: Any, limits: Meta | None = None) -> str:
     """What values a type takes, in words."""
+    if limits is not None and limits.description is not None:
+        return limits.description
+    return _describe(kind, limits)
+
+
+def _describe(kind: Any, limits: Meta | None) -> str:
     if get_origin(kind) is Literal:
         *most, last = [str(choice) for choice in get_args(kind)]
         return f"{', '.join(most)} or {last}" if most else last

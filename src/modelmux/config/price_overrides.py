@@ -50,9 +50,21 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     enabled: Annotated[bool, doc("Write a row of what each request used and cost; `modelmux usage` adds them up.")] = (
         False
     )
-    store: Annotated[str, doc("The file of the ledger, after sqlite:. A relative path is in the state directory.")] = (
-        "sqlite:accounts.db"
-    )
+    store: Annotated[
+        str,
+        doc(
+            "The file of the ledger, after sqlite:; a relative path is in the state directory. For several nodes: the "
+            "URL of a PostgreSQL database."
+        ),
+    ] = "sqlite:accounts.db"
+    listen_url: Annotated[
+        Secret | None,
+        doc(
+            "URL of the same PostgreSQL database past PgBouncer: changes of keys are announced there, in addition to a "
+            "look each second.",
+            example="postgresql://modelmux:PASSWORD@db.example.com/modelmux",
+        ),
+    ] = None
     require_key: Annotated[
         bool, doc("Require a key even while there is none; once there is a key, requests always need one.")
     ] = False
@@ -77,6 +89,21 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
         Seconds,
         doc('How long a request waits for its share of a budget with `on_short = "wait"` before it is refused.'),
     ] = Seconds(2.0)
+    on_outage: Annotated[
+        Literal["closed", "open"],
+        doc(
+            "Requests of hard budgets in USD while the store does not answer and leases are used up: closed refuses "
+            "them, open serves them within outage_allowance."
+        ),
+    ] = "closed"
+    outage_allowance: Annotated[
+        str | int,
+        doc(
+            "What all processes together may hold beyond leases, in USD for each window of a budget, with "
+            '`on_outage = "open"`.',
+            example="5",
+        ),
+    ] = "0"
     unknown_price: Annotated[
         str,
         doc(
@@ -86,12 +113,22 @@ class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     ] = "refuse"
     webhook: Annotated[
         Secret | None,
-        doc("URL that gets a POST when a budget reaches one of its thresholds.", example="https://example.com/hook"),
+        doc(
+            "URL that gets a POST of every event, such as a budget that reaches one of its thresholds.",
+            example="https://example.com/hook",
+        ),
     ] = None
     webhook_secret: Annotated[
         Secret | None,
         doc("Signs what the webhook gets, in the header x-modelmux-signature.", example="a long random text"),
     ] = None
+    webhook_networks: Annotated[
+        list[str],
+        doc(
+            "Networks beside the public internet to which webhooks of the admin API may go; http to loopback alone.",
+            example=["10.20.0.0/16"],
+        ),
+    ] = []
     zone: Annotated[str, doc("The time zone in which days and months of usage begin.", example="Europe/Berlin")] = "UTC"
     tags: Annotated[
         list[str],

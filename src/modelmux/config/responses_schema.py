@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -11,14 +11,20 @@ from modelmux.config.values import Bytes, Seconds
 
 #: OpenAI's own limit: 30 days, in seconds.
 _MAX_TTL = 30 * 86400
+_DATABASE: Final = "postgres(ql)?://.*"
+_REDIS: Final = "(redis|valkey)s?://.*"
 
 
 class ResponsesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     """OpenAI's Responses API."""
 
     store: Annotated[
-        Literal["auto", "memory", "sqlite", "off"],
-        doc("Where responses are stored for clients that refer to them. auto: memory, or sqlite for several workers."),
+        str,
+        doc("Where responses are stored. auto: memory, or sqlite for several workers. Nodes share a PostgreSQL one."),
+        Meta(
+            pattern=f"^(auto|memory|sqlite|off|{_DATABASE})$",
+            description="auto, memory, sqlite, off or the URL of a PostgreSQL database",
+        ),
     ] = "auto"
     ttl: Annotated[
         Seconds,
@@ -43,3 +49,24 @@ class ResponsesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     codex_refusals_as_text: Annotated[
         bool, doc("Send refusals to Codex as text, because it does not show refusals.")
     ] = True
+
+
+class ThinkingConfig(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Thinking that is remembered for clients that cannot send it back."""
+
+    store: Annotated[
+        str,
+        doc(
+            "Where it is remembered, for two hours. For several nodes: a PostgreSQL database, or a server of Redis or "
+            "Valkey."
+        ),
+        Meta(
+            pattern=f"^(memory|{_DATABASE}|{_REDIS})$",
+            description="memory or the URL of a PostgreSQL database or of a Redis server",
+        ),
+    ] = "memory"
+    max_bytes: Annotated[
+        Bytes,
+        doc("Maximum size in the database; the oldest is dropped. In memory it is 64 MiB, in Redis its maxmemory."),
+        Meta(gt=0),
+    ] = Bytes(1024 * 2**20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 
+from modelmux.config.conversations_check import shares_conversations
 from modelmux.config.schema import Config
 
 
@@ -12,8 +13,11 @@ def restart_needed(before: Config, after: Config) -> list[str]:
     fixed = [
         "server.host", "server.port", "server.reuse_port", "server.log_level", "server.log_format",
         "server.drain_delay", "server.drain_timeout", "server.state_dir", "server.workers", "responses.store",
-        "responses.ttl", "responses.max_bytes", "accounts.tags", "accounts.retention",
-        "accounts.webhook", "accounts.webhook_secret", "admin.listen", "metrics", "logs", "tls", "traces",
+        "responses.ttl", "responses.max_bytes", "thinking", "accounts.tags", "accounts.retention",
+        "accounts.webhook", "accounts.webhook_secret", "accounts.webhook_networks", "admin.listen", "metrics.max_teams",
+        "limits.redis", "metrics.tag", "metrics.tag_values", "telemetry.genai", "logs", "tls", "traces", "capture",
     ]  # fmt: skip
+    if shares_conversations(before):
+        fixed.append("server.seal_keys")
     get = operator.attrgetter(*fixed)
     return [name for name, old, new in zip(fixed, get(before), get(after), strict=True) if old != new]

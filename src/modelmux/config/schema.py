@@ -19,15 +19,17 @@ from msgspec import Meta, Struct, field
 from modelmux.catalog import Catalog, PriceList, builtin, builtin_prices
 from modelmux.config.admin_schema import AdminConfig
 from modelmux.config.annotations import Env, doc
+from modelmux.config.capture_schema import CaptureConfig
 from modelmux.config.catalog_overrides import add_cards
 from modelmux.config.check import convert
 from modelmux.config.deprecated_names import rewrite
 from modelmux.config.metrics_schema import MetricsConfig
 from modelmux.config.paths import copy_tree
 from modelmux.config.price_overrides import AccountsConfig, all_prices
-from modelmux.config.responses_schema import ResponsesConfig
+from modelmux.config.responses_schema import ResponsesConfig, ThinkingConfig
 from modelmux.config.server_schema import LogsConfig, ServerConfig
 from modelmux.config.streaming_schema import StreamingConfig
+from modelmux.config.telemetry_schema import TelemetryConfig
 from modelmux.config.tls_schema import TlsConfig
 from modelmux.config.traces_schema import TracesConfig
 from modelmux.config.values import Bytes, Seconds, Secret
@@ -260,7 +262,8 @@ class RetriesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class LimitsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
-    """Concurrency limits. They apply to the gateway as a whole: each worker gets its share."""
+    """Concurrency limits, which apply to the gateway as a whole: each worker gets its share. And where several nodes
+    share the rate limits of their virtual keys."""
 
     max_concurrent_requests: Annotated[int, doc("Maximum requests in flight; further ones are queued."), Meta(ge=1)] = (
         4096
@@ -269,11 +272,22 @@ class LimitsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     queue_timeout: Annotated[
         Seconds, doc("How long a request waits in the queue, or for a connection, before it gets a 503.")
     ] = Seconds(5)
+    wait: Annotated[
+        Seconds,
+        doc("How long a request above a rate limit of accounts waits for room before it gets a 429; 0 for not at all."),
+    ] = Seconds(0)
     body_memory: Annotated[
         Bytes | None,
         doc(
             "Maximum bytes of request bodies in memory; further ones get a 503. If not set: at most 512 MiB.",
             example=Bytes(1024 * 2**20),
+        ),
+    ] = None
+    redis: Annotated[
+        Secret | None,
+        doc(
+            "Redis or Valkey server by which nodes share the rate limits of accounts; rediss:// is over TLS.",
+            example="redis://:PASSWORD@redis.example.com:6379/0",
         ),
     ] = None
 
@@ -302,6 +316,7 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     vertex: VertexConfig = field(default_factory=VertexConfig)
     messages: MessagesConfig = field(default_factory=MessagesConfig)
     responses: ResponsesConfig = field(default_factory=ResponsesConfig)
+    thinking: ThinkingConfig = field(default_factory=ThinkingConfig)
     streaming: StreamingConfig = field(default_factory=StreamingConfig)
     timeouts: TimeoutsConfig = field(default_factory=TimeoutsConfig)
     retries: RetriesConfig = field(default_factory=RetriesConfig)
@@ -311,7 +326,9 @@ class Config(Struct, forbid_unknown_fields=True, kw_only=True):
     accounts: AccountsConfig = field(default_factory=AccountsConfig)
     admin: AdminConfig = field(default_factory=AdminConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     traces: TracesConfig = field(default_factory=TracesConfig)
+    capture: CaptureConfig = field(default_factory=CaptureConfig)
     aliases: Annotated[
         dict[str, str | AliasConfig],
         doc(

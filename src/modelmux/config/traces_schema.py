@@ -15,5 +15,8 @@ class TracesConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 
     enabled: Annotated[
         bool | None,
-        doc("Keep the latest 10,000 requests for a week. If not set: where the admin API is served.", example=True),
+        doc(
+            "Keep the latest 10,000 requests for a week. If not set: where the admin API is served, or capture is on.",
+            example=True,
+        ),
     ] = None
