@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 import msgspec
@@ -75,42 +76,54 @@ class _Body(Struct):
     context_management: Raw | None = None
 
 
-#: Letters, digits and what else marks consist of, escaped: clients have no reason to.
-_ESCAPED: Final = re.compile(rb"\\u00(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|[25][Ff])")
+#: What adds to the prompt, wherever it is. One pass finds all of it: of plain text, in a quarter of the time of four.
+#: The quote that ends a mark is not taken, since it may begin the next one.
+_MARKS: Final = re.compile(rb'"(?:application|(?:citations|cache_control|base64)(?="))')
+#: Letters, digits and what else marks consist of, escaped: clients have no reason to. A backslash that is itself
+#: escaped begins none.
+_ESCAPED: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u00(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|[25][Ff])")
 _decode: Final = msgspec.json.Decoder(_Body).decode
+_instructed: Final = attrgetter(*_INSTRUCTIONS)
+_UNINSTRUCTED: Final = (None,) * len(_INSTRUCTIONS)
 
 
 def demand_of(body: bytes, card: ModelCard) -> Demand:
     """
     :param body: a Messages request, in the form in which it is sent.
     """
-    if b"\\u00" in body and _ESCAPED.search(body):
+    if b"\\" in body and b"\\u00" in body and _ESCAPED.search(body):
         plain = msgspec.json.encode(msgspec.json.decode(body))
-        as_plain, as_sent = demand_of(plain, card), _text_tokens(body, card)
+        as_plain, as_sent = _demand_of_plain(plain, card), _text_tokens(body, card, b'"base64"' in body)
         return replace(as_plain, prompt=max(as_plain.prompt, as_sent))
+    return _demand_of_plain(body, card)
+
+
+def _demand_of_plain(body: bytes, card: ModelCard) -> Demand:
+    """:param body: no mark of it is escaped."""
     try:
         read = _decode(body)
     except msgspec.ValidationError:  # values of other types
         read = _read(msgspec.json.decode(body))
-    added, searches = _FLOOR, 0
+    added, searches, marks = _FLOOR, 0, _MARKS.findall(body)
     if read.tools:
         servers = [tool for tool in read.tools if tool.type not in (None, "custom")]
         searches = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
         added += _TOOL * len(read.tools) + _SERVER_TOOL * len(servers) + searches * _SEARCH_TOKENS
-    for name, tokens in _INSTRUCTIONS.items():
-        if getattr(read, name) is not None:
-            added += tokens
-    if b'"citations"' in body:
-        added += _CITATIONS
-    if b'"application' in body:
-        added += _PDF * sum(body.count(mark) for mark in _PDF_MARKS)
+    if _instructed(read) != _UNINSTRUCTED:
+        added += sum(tokens for name, tokens in _INSTRUCTIONS.items() if getattr(read, name) is not None)
     writes: Writes = "none"
-    if b'"cache_control"' in body:
-        writes = "1h" if b'"1h"' in body else "5m"
+    if marks:
+        if b'"citations' in marks:
+            added += _CITATIONS
+        if b'"application' in marks:
+            added += _PDF * sum(body.count(mark) for mark in _PDF_MARKS)
+        if b'"cache_control' in marks:
+            writes = "1h" if b'"1h"' in body else "5m"
+    has_files = b'"base64' in marks
     window = max(card.context_window, card.beta_context_window or 0)
     rounds = 1 + searches  # each round reads the prompt again, and none is longer than the window
     return Demand(
-        prompt=min(_text_tokens(body, card) + added, window * rounds),
+        prompt=min(_text_tokens(body, card, has_files) + added, window * rounds),
         output=card.max_output if read.max_tokens is None else max(read.max_tokens, 0),
         writes=writes,
         searches=searches,
@@ -142,8 +155,8 @@ def _uses(tool: _Tool) -> int:
     return _SEARCHES if tool.max_uses is None else max(0, tool.max_uses)
 
 
-def _text_tokens(body: bytes, card: ModelCard) -> int:
-    if b'"base64"' not in body:
+def _text_tokens(body: bytes, card: ModelCard, has_files: bool) -> int:
+    if not has_files:
         return int(len(body) / _BYTES_PER_TOKEN)
     content = msgspec.json.decode(body)
     return estimate_tokens(NativeRequest(body, content, []), card, bytes_per_token=_BYTES_PER_TOKEN)

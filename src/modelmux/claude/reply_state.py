@@ -72,6 +72,11 @@ class ReplyState:
         return self._own_usage
 
     @property
+    def is_thinking(self) -> bool:
+        """Whether a block of thinking has begun, and not ended."""
+        return bool(self._open)
+
+    @property
     def thinking_and_tools(self) -> list[Block]:
         """Thinking and tool_use blocks in order, for the thinking store."""
         return self._blocks

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from modelmux.claude.draft import Draft, SignedThinking
 from modelmux.claude.open_calls import LEGACY_PREFIX
-from modelmux.claude.request import ThinkingRun
+from modelmux.claude.request import ClaudeRequest, ThinkingRun
 from modelmux.wire.anthropic import (
     Block,
     InputMessage,
@@ -161,6 +161,14 @@ def thinking_by_tool_call(blocks: Iterable[Block]) -> list[tuple[str, tuple[Sign
             calls.append((block.id, tuple(thinking)))
             thinking = []
     return calls
+
+
+def call_ids(request: ClaudeRequest) -> list[str]:
+    """The client's ids of the tool calls of a history by which thinking may be remembered, the newest first."""
+    turns = (message.content for message in reversed(request.body.messages) if message.role == "assistant")
+    calls = (block.id for content in turns for block in content if isinstance(block, ToolUseBlock))
+    ids = (request.client_ids.get(id, id) for id in calls)
+    return list(dict.fromkeys(id for id in ids if not id.startswith(LEGACY_PREFIX)))
 
 
 def signed_thinking(text: Any, signature: Any) -> ThinkingBlock | None:

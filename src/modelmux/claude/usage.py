@@ -22,13 +22,13 @@ def merge(earlier: anthropic.Usage | None, later: anthropic.Usage | None) -> ant
 def _merged(earlier: S, later: S) -> S:
     present = {}
     for name in later.__struct_fields__:
-        value, before = getattr(later, name), getattr(earlier, name)
+        value = getattr(later, name)
         if value is None or value is UNSET:
             continue
         if isinstance(value, Struct):
             if value == type(value)():
                 continue  # present but empty
-            if before is not None:
+            if (before := getattr(earlier, name)) is not None:
                 value = _merged(before, value)
         present[name] = value
     return msgspec.structs.replace(earlier, **present)

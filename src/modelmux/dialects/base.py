@@ -43,6 +43,7 @@ class Caller(Struct, frozen=True):
     :param models: names of routes and models that it may use, ``*`` for any characters; empty for all.
     :param tags: that its requests have, whatever they say.
     :param hint: what people recognize the secret by that the request has; empty without a virtual key.
+    :param is_captured: its key has agreed that bodies of its requests are kept.
     """
 
     owner: str = "anonymous"
@@ -52,6 +53,7 @@ class Caller(Struct, frozen=True):
     models: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     hint: str = ""
+    is_captured: bool = False
 
 
 class DialectOptions(Struct, frozen=True):
@@ -81,6 +83,7 @@ class Inbound(Struct, frozen=True):
     :param received_at: monotonic seconds.
     :param strict: reject the request instead of changing it.
     :param timeout: seconds the client allows, from ``received_at``.
+    :param path: as the registry has it, with ``{model}`` and so on.
     """
 
     request_id: str
@@ -92,6 +95,7 @@ class Inbound(Struct, frozen=True):
     strict: bool = False
     timeout: float = math.inf
     options: DialectOptions = DialectOptions()
+    path: str = ""
 
 
 class Unresolved(Struct, frozen=True):
@@ -117,6 +121,8 @@ class Decoded(Struct, frozen=True):
     :param is_costly: it takes long to translate, so that is done in a thread. Set by the gateway.
     :param end_user, metadata: whom and what the client names for its own accounts.
     :param prompt_bytes: see ``claude/prompt_bytes.py``; 0 where no limit needs it. Set by the gateway.
+    :param body_bytes: of its body; 0 where no request waits for limits. :param waited: seconds for which it has waited
+        for them. Set by the gateway.
     """
 
     model: str
@@ -131,6 +137,8 @@ class Decoded(Struct, frozen=True):
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None
     prompt_bytes: int = 0
+    body_bytes: int = 0
+    waited: float = 0.0
 
 
 class ErrorResponse(NamedTuple):

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Final
 
 from modelmux.dialects.base import RateLimit
 from modelmux.errors import CallerRateLimited, GatewayError
 from modelmux.wire.http import Headers
 
+#: What a limit counts -> the names of what it is, of what is left, and of the time until all of it is there again.
+_OPENAI_NAMES: Final[Mapping[str, tuple[bytes, bytes, bytes]]] = {
+    "requests": (b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"),
+    "tokens": (b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens"),
+}
+
 
 def openai_headers(limits: Sequence[RateLimit]) -> Headers:
     """``x-ratelimit-limit-requests``, and so on. OpenAI has no limits of input or output alone."""
-    return [
-        (f"x-ratelimit-{field}-{one.counts}".encode(), value.encode())
-        for one in limits
-        if one.counts in ("requests", "tokens")
-        for field, value in (
-            ("limit", str(one.limit)), ("remaining", str(one.remaining)), ("reset", duration(one.resets_in)),
-        )
-    ]  # fmt: skip
+    headers: Headers = []
+    for one in limits:
+        names = _OPENAI_NAMES.get(one.counts)
+        if names is not None:
+            limit, remaining, reset = names
+            resets_in = duration(one.resets_in).encode()
+            headers += ((limit, b"%d" % one.limit), (remaining, b"%d" % one.remaining), (reset, resets_in))
+    return headers
 
 
 def anthropic_headers(limits: Sequence[RateLimit]) -> Headers:

@@ -25,6 +25,7 @@ from modelmux.claude.request import ClaudeRequest
 from modelmux.claude.text_buffer import TextBuffer
 from modelmux.dialects.base import ReplyEncoder
 from modelmux.errors import GatewayError, OutsideGeography, UpstreamTimeout
+from modelmux.gateway.capture.streams import CapturedReply, capture_of
 from modelmux.gateway.client_keys import ClientKeysReader
 from modelmux.gateway.client_stream import ClientDisconnected
 from modelmux.gateway.committed_stream import CommittedStream, open_stream
@@ -41,6 +42,7 @@ from modelmux.gateway.exchange import Exchange
 from modelmux.gateway.preparation import Preparation, Prepared
 from modelmux.gateway.prepare_native import NativePreparation
 from modelmux.gateway.prepare_translated import TranslatedPreparation
+from modelmux.gateway.recall import with_thinking_of_others
 from modelmux.gateway.retry_loop import RetryLoop
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.providers.base import MAX_ERROR_BODY, MAX_REPLY_BODY, ReplyReader
@@ -129,6 +131,8 @@ class Attempts:
             prepared = await services.large_requests.run(self._preparation.prepare, deployment)
         else:
             prepared = self._preparation.prepare(deployment)
+        if prepared.keeps_thinking and services.thinking.is_shared:
+            prepared = await with_thinking_of_others(exchange, self._preparation, deployment, prepared)
         held: object | None = None
         if services.budgets is not None:
             held, prepared = await services.budgets.hold(exchange, prepared, deployment)
@@ -237,7 +241,12 @@ class Attempts:
         resend = self._services.retry_policy.max_attempts > 1  # retries are off: nothing may be paid for twice
         http_call = replace(http_call, resend=resend, on_sent=call.record.mark_sent)
         call.record.server = http_call.origin.host
+        capture = capture_of(self._exchange.client)
+        if capture is not None:
+            capture.note_call(call.record.number, prepared.encoded)
         reply = await self._services.upstream.send(http_call)
+        if capture is not None:
+            reply = CapturedReply(reply, capture.begin_reply())
         call.record.reply_headers, call.record.status = reply.headers, reply.status
         call.record.upstream_request_id = find_header(reply.headers, b"request-id")
         if reply.status == 200:

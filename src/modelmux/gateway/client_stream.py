@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
 from modelmux.errors import GatewayError
 from modelmux.wire.http import Headers
@@ -28,6 +29,13 @@ class ClientStream(Protocol):
     @property
     def ending(self) -> GatewayError | None:
         """The error with which a cancellation has to end the request; None if the gateway has not cancelled it."""
+        ...
+
+    def end_with(self, error: GatewayError, task: asyncio.Task[Any]) -> None:
+        """End the request early, unless all of its response was sent: ``ending`` is the error from then on.
+
+        :param task: that answers it.
+        """
         ...
 
     @property

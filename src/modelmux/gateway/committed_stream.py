@@ -53,6 +53,11 @@ class CommittedStream:
     def state(self) -> ReplyState:
         return self.encoder.state
 
+    @property
+    def characters(self) -> int:
+        """See ``EventSource``."""
+        return self._source.characters
+
     async def read(self) -> bytes:
         """The next bytes for the client; empty where the upstream's message is over, or pauses.
 

@@ -21,6 +21,7 @@ from modelmux.routing.quota import Quota, bucket_of, zero_quota_error
 from modelmux.routing.retry_budget import RetryBudget
 from modelmux.routing.selection import select
 from modelmux.telemetry import names
+from modelmux.telemetry.deployment_report import DeploymentReport, QuotaState
 from modelmux.telemetry.log import Log
 
 #: Attempts that may wait for a slot at one deployment, and how long in seconds.
@@ -69,6 +70,22 @@ class DeploymentState:
         self.limiter = ConcurrencyLimiter(
             limit, queue=MAX_QUEUED, queue_timeout=QUEUE_TIMEOUT, subject=subject, clock=clock, on_wait=on_wait
         )
+
+    def is_idle(self, now: float) -> bool:
+        """Whether it runs nothing, and nothing is known against it."""
+        limiter, quota = self.limiter, self.quota
+        is_used = limiter.running or limiter.queued or self.breaker.state != "closed"
+        return not (is_used or quota.is_zero or quota.cooldown_until > now)
+
+    def report(self, now: float, unix: float) -> DeploymentReport:
+        """:param now: of the pool's clock. :param unix: the same moment in Unix seconds."""
+        breaker, quota = self.breaker, self.quota
+        cooling: QuotaState = "cooldown" if quota.cooldown_until > now else "available"
+        left = max(0.0 if breaker.state == "closed" else breaker.open_until - now, quota.cooldown_until - now)
+        return DeploymentReport(
+            id=self.deployment.id, in_flight=self.limiter.running, queued=self.limiter.queued, circuit=breaker.state,
+            quota="zero" if quota.is_zero else cooling, until=unix + left if left > 0 else 0.0,
+        )  # fmt: skip
 
     def availability(self, now: float) -> Availability:
         quota, limiter = self.quota, self.limiter
@@ -152,6 +169,14 @@ class DeploymentPool:
         for state in self._states.values():
             limiter = state.limiter
             yield state.deployment.id, state.breaker.state != "closed", limiter.running, limiter.queued
+
+    def reports(self, unix: float) -> list[DeploymentReport]:
+        """The deployments that are in use, or were left alone at the last look. From any thread.
+
+        :param unix: Unix seconds of now.
+        """
+        now = self._clock()
+        return [state.report(now, unix) for state in list(self._states.values()) if not state.is_idle(now)]
 
     def retain(self, deployments: Iterable[Deployment]) -> None:
         """Use these deployments from now on: apply their limits, and drop the state of others."""
@@ -241,7 +266,9 @@ class DeploymentPool:
         :raises GatewayOverloaded: no slot became free in time.
         """
         state = self.state(deployment)
-        since = await state.limiter.acquire(time_left, key=key)
+        since = state.limiter.enter()
+        if since is None:
+            since = await state.limiter.acquire(time_left, key=key)
         if state.breaker.state != "closed" or state.quota.is_stated:
             now = self._clock()
             state.breaker = circuit_breaker.on_start(state.breaker, now)

@@ -29,6 +29,8 @@ from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
 from modelmux.dialects.base import Decoded, Dialect, Inbound, ReplyEncoder
 from modelmux.errors import INTERNAL_MESSAGE, GatewayError, without_traceback
+from modelmux.gateway.cancellation import uncancel
+from modelmux.gateway.capture.streams import capture_of, captured
 from modelmux.gateway.client_stream import ClientStream
 from modelmux.gateway.committed_stream import CommittedStream
 from modelmux.gateway.large_requests import LargeRequests, decode_large, is_costly
@@ -36,14 +38,14 @@ from modelmux.gateway.named_model import named_model
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.response_headers import early_headers, reply_headers
 from modelmux.gateway.services import Admitted, Services
-from modelmux.gateway.settle import outcome_of, trace_of
+from modelmux.gateway.settle import outcome_of, trace_of, with_kept_trace
 from modelmux.gateway.thinking import remember_thinking
 from modelmux.routing.model import Route
 from modelmux.routing.stream_mode import Mode
 from modelmux.telemetry import names
 from modelmux.telemetry.log import error_location
 from modelmux.telemetry.records import Admission, AttemptRecord, ExchangeRecord, is_refusal
-from modelmux.wire.http import Headers
+from modelmux.wire.http import CAPTURE_NOTICE, Headers
 
 #: The status of a request whose client left before its end, which was told nothing: nginx's, as log readers expect it.
 CLIENT_CLOSED_REQUEST: Final = 499
@@ -55,14 +57,14 @@ class Exchange:
     """One request. Only ``gateway`` writes here."""
 
     __slots__ = (
-        "admission", "attempts", "client", "committed", "decoded", "dialect", "encoder", "inbound", "prepared",
-        "route", "services", "settled", "stop_reason", "stream_mode",
+        "admission", "attempts", "client", "committed", "decoded", "dialect", "encoder", "inbound",
+        "prepared", "route", "services", "settled", "stop_reason", "stream_mode",
     )  # fmt: skip
 
     def __init__(self, inbound: Inbound, dialect: Dialect, client: ClientStream, services: Services) -> None:
         self.inbound = inbound
         self.dialect = dialect
-        self.client = client
+        self.client = client if services.traces is None else captured(client, services.traces.capture_of(inbound))
         self.services = services
         self.decoded: Decoded | None = None
         self.route: Route | None = None
@@ -113,8 +115,7 @@ class Exchange:
 
     def new_encoder(self, plan: ReplyPlan) -> ReplyEncoder:
         """The first encoder; all others are made from it."""
-        runtime = self.services.runtime
-        request_id = self.inbound.request_id
+        runtime, request_id = self.services.runtime, self.inbound.request_id
         self.encoder = self.dialect.encoder(
             plan, id=runtime.new_id(32), created=int(runtime.now()), request_id=request_id
         )
@@ -199,12 +200,14 @@ class Exchange:
     def _own_headers(self, upstream: Headers) -> Headers:
         """Those of the dialect, and what is left of the limits of the key; the upstream's limits are the gateway's."""
         headers = self.dialect.reply_headers(self.inbound.request_id, upstream)
+        if capture_of(self.client) is not None:
+            headers = [*headers, CAPTURE_NOTICE]
         admitted: Admitted | None = self.admission.limits
         if admitted is None:
             return headers
         runtime = self.services.runtime
         limits = self.dialect.rate_limit_headers(admitted.limits(runtime.clock(), runtime.now()))
-        names = {name for name, _ in limits}
+        names = {name for name, _ in limits} if headers else ()
         return [*(header for header in headers if header[0] not in names), *limits]
 
     def keep_alive(self) -> None:
@@ -231,21 +234,20 @@ class Exchange:
     def settle(self, error: GatewayError | None, *, client_disconnected: bool = False) -> None:
         """Hand the record of the ended exchange to the observers, once.
 
-        :param error: the error sent to the client, if it failed.
-        :param client_disconnected: the client left before the end.
+        :param error: sent to the client, if it failed. :param client_disconnected: the client left before the end.
         """
         if self.settled:
             return
         self.settled = True
         services, inbound, tracer = self.services, self.inbound, self.services.tracer
+        if services.running is not None:
+            services.running.discard(self)
         first = next((one.first_content_at for one in self.attempts if one.first_content_at is not None), None)
         now = services.runtime.clock()
         self._close_record(now)
         outcome = outcome_of(error, client_disconnected=client_disconnected)
-        if outcome == names.OUTCOME_CLIENT_DISCONNECTED:
-            status = CLIENT_CLOSED_REQUEST
-        else:
-            status = 200 if error is None else self._status_of(error)
+        has_left = outcome == names.OUTCOME_CLIENT_DISCONNECTED
+        status = CLIENT_CLOSED_REQUEST if has_left else 200 if error is None else self._status_of(error)
         parent, trace, is_sampled = trace_of(inbound.headers, tracer, services.runtime.new_id)
         record = ExchangeRecord(
             request_id=inbound.request_id,
@@ -274,6 +276,7 @@ class Exchange:
             is_sampled=is_sampled,
             admission=self.admission,
         )
+        record = with_kept_trace(record, tracer, now)
         for observer in services.observers:
             observer.settled(record)
         body = self.prepared.encoded if self.prepared is not None else None
@@ -281,7 +284,7 @@ class Exchange:
             tracer.settled(record, parent, body, now)
         if services.traces is not None:
             session = self.decoded.conversation_id if self.decoded is not None else None
-            services.traces.settled(record, body, session, now)
+            services.traces.settled(record, body, session, now, capture_of(self.client))
 
     def _close_record(self, now: float) -> None:
         """End the record of the attempt with content, and keep the thinking of its reply."""
@@ -294,6 +297,8 @@ class Exchange:
             remember_thinking(blocks, self.inbound.caller.owner, stream.record.card.id, self.services.thinking)
 
     async def __aenter__(self) -> Self:
+        if (running := self.services.running) is not None:
+            running.add(self)
         for observer in self.services.observers:
             observer.started()
         return self
@@ -334,6 +339,7 @@ class Exchange:
                 error.model = self.decoded.model
             error.key = self.inbound.caller.owner if self.inbound.caller.is_account else error.key
             error.request_headers = self.inbound.headers
+            error.is_captured = capture_of(self.client) is not None
             dealt_with = await self._fail(error)
             without_traceback(error)
             return dealt_with
@@ -343,7 +349,7 @@ class Exchange:
             ending = self.client.ending
             if ending is None:  # cancelled by someone else: propagate
                 return False
-            _uncancel()
+            uncancel()
             if await self._fail(ending):
                 return True
             raise ending from None
@@ -373,6 +379,8 @@ class Exchange:
         if self.is_costly and self.committed is not None:
             await self.services.large_requests.run(self.committed.explain, error)
         data = self._failure(error)
+        if (capture := capture_of(client)) is not None:  # it is settled before the error is sent
+            capture.note_failure(self.dialect, error, data if client.started else None)
         self.settle(error)
         if not client.started:
             return False
@@ -390,10 +398,3 @@ class Exchange:
             return b""
         encoder = self.encoder or self.new_encoder(self.decoded.plan)  # the first keep-alive may still wait to be sent
         return encoder.fail(error)
-
-
-def _uncancel() -> None:
-    """Continue after a cancellation that has served its purpose."""
-    task = asyncio.current_task()
-    while task is not None and task.cancelling():
-        task.uncancel()

@@ -63,29 +63,31 @@ class ConcurrencyGate:
     async def _wait_undecoded(self, inbound: Inbound, native: NativeRequest, route: Route, *, is_costly: bool) -> float:
         """Wait without what was decoded of the request."""
         model = route.card.id
-        await self._apply(let_go, native, is_costly=is_costly)
+        await apply(self._large, let_go, native, is_costly=is_costly)
         since = self._limiter.enter(model)  # a slot may have become free meanwhile
         if since is None:
             since = await self._wait(inbound, route)
         try:
-            await self._apply(read_again, native, is_costly=is_costly)
+            await apply(self._large, read_again, native, is_costly=is_costly)
         except BaseException:
             self._limiter.release(model)
             raise
         return since
 
-    async def _apply(
-        self, function: Callable[[NativeRequest], None], native: NativeRequest, *, is_costly: bool
-    ) -> None:
-        if is_costly:
-            await self._large.run(function, native)
-        else:
-            function(native)
-
     async def leave(self, inbound: Inbound, entered: tuple[str, float]) -> None:
         del inbound
         model, since = entered
         self._limiter.release(model, since)
+
+
+async def apply(
+    large: LargeRequests, function: Callable[[NativeRequest], None], native: NativeRequest, *, is_costly: bool
+) -> None:
+    """``let_go`` or ``read_again``; in the thread if the request is costly."""
+    if is_costly:
+        await large.run(function, native)
+    else:
+        function(native)
 
 
 class Gates:

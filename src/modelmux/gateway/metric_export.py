@@ -10,12 +10,14 @@ from typing import Final
 
 import msgspec
 
+from modelmux.config.telemetry_schema import GenAi
 from modelmux.gateway.metering.background_loop import BackgroundLoop
 from modelmux.runtime import Runtime
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.otlp_metrics.exporter import MetricSender
 from modelmux.telemetry.otlp_metrics.series import Series, series_of
 from modelmux.telemetry.otlp_metrics.settings import read_metric_settings
+from modelmux.telemetry.token_sizes import TokenSizes
 from modelmux.telemetry.worker_metrics import MetricValues
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -25,11 +27,15 @@ _decode: Final = msgspec.msgpack.Decoder(MetricValues).decode
 class MetricExport:
     """Sends the numbers of this process now and then, in a thread of its own; in the event loop they are only copied.
 
+    :param genai: version of the conventions whose names are sent.
     :raises ValueError: a variable of OpenTelemetry has a value that cannot be used, or packages are missing.
     """
 
-    def __init__(self, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(self, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics, genai: GenAi) -> None:
         self._settings = read_metric_settings(environment)
+        self._genai: GenAi = genai
+        if self._settings is not None and genai == "1.37":
+            metrics.token_sizes = TokenSizes()
         self._runtime = runtime
         self._metrics = metrics
         self._loop = BackgroundLoop()
@@ -45,14 +51,14 @@ class MetricExport:
         await self._loop.aclose()
         sender, self._sender = self._sender, None
         if sender is not None:
-            await _in_thread(sender.close, self._series(_encode(self._metrics.values())))
+            await _in_thread(sender.close, self._series(self._copied()))
 
     async def _run(self) -> None:
         assert self._settings is not None
         await _in_thread(self._open)
         while True:
             await self._runtime.sleep(self._settings.interval)
-            await _in_thread(self._send, _encode(self._metrics.values()))
+            await _in_thread(self._send, self._copied())
 
     def _open(self) -> None:
         assert self._settings is not None
@@ -62,8 +68,16 @@ class MetricExport:
         if self._sender is not None:
             self._sender.send(self._series(values))
 
+    def _copied(self) -> bytes:
+        values, sizes = self._metrics.values(), self._metrics.token_sizes
+        if sizes is not None:
+            values = msgspec.structs.replace(values, histograms=values.histograms | sizes.values)
+        return _encode(values)
+
     def _series(self, values: bytes) -> list[Series]:
-        return list(series_of(_decode(values), self._metrics.bounds))
+        sizes = self._metrics.token_sizes
+        bounds = self._metrics.bounds if sizes is None else self._metrics.bounds | sizes.bounds
+        return list(series_of(_decode(values), bounds, self._genai))
 
 
 async def _in_thread(function: Callable[..., None], *arguments: object) -> None:

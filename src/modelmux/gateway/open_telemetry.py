@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.own_prices import CurrentPrices
 from modelmux.config import Config
 from modelmux.config.errors import ConfigError
+from modelmux.config.telemetry_check import check_telemetry, keep_rules
 from modelmux.dialects.registry import SURFACES
 from modelmux.gateway.metering.entry_of import cost_of_attempts
 from modelmux.gateway.metering.metering import static_keys
 from modelmux.gateway.metric_export import MetricExport
 from modelmux.runtime import Runtime
 from modelmux.store.directory.feed import Feed
+from modelmux.telemetry.genai_names import span_names
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.tracing.exporter import Exporter
 from modelmux.telemetry.tracing.settings import read_trace_settings
@@ -25,12 +29,15 @@ _PATHS = {(one.dialect.name, str(one.operation)): (one.method, one.path) for one
 
 
 class OpenTelemetry:
-    """:raises ConfigError: a variable of OpenTelemetry has a value that cannot be used, or packages are missing."""
+    """:raises ConfigError: a variable of OpenTelemetry, or a value of ``[telemetry]``, cannot be used, or packages are
+    missing."""
 
-    def __init__(self, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics) -> None:
+        check_telemetry(config.telemetry)
+        self._genai = config.telemetry.genai  # of the process: names change with a restart only
         try:
             self._settings = read_trace_settings(environment)
-            self._metric_export = MetricExport(environment, runtime, metrics)
+            self._metric_export = MetricExport(environment, runtime, metrics, self._genai)
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         self._runtime = runtime
@@ -38,7 +45,11 @@ class OpenTelemetry:
         metrics.read_span_drops = lambda: self.dropped
 
     def tracer(self, config: Config, redact: Callable[[str], str], feed: Feed | None = None) -> Tracer | None:
-        """That of a configuration; None if nothing is traced. :param feed: of prices."""
+        """That of a configuration; None if nothing is traced.
+
+        :param feed: of prices. :raises ConfigError: a value of ``[telemetry]`` cannot be used.
+        """
+        check_telemetry(config.telemetry)
         if self._settings is None or self._exporter is None:
             return None
         prices = CurrentPrices(config.build_prices(), (lambda: feed.current) if feed is not None else Directory)
@@ -50,6 +61,8 @@ class OpenTelemetry:
             keys=static_keys(config),
             cost_of=lambda attempts, at: cost_of_attempts(attempts, at, prices()),
             redact=redact,
+            sent_as=span_names(replace(config.telemetry, genai=self._genai)),
+            keep=keep_rules(config.telemetry),
         )
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from modelmux.config import Config
 from modelmux.gateway.dated_routes import DatedRoutes
@@ -12,6 +12,8 @@ from modelmux.routing.warnings import all_warnings
 from modelmux.store.ledger.open_ledger import switched_off
 from modelmux.store.local_state import LocalState
 from modelmux.store.open_responses import OpenedResponses
+from modelmux.telemetry import names
+from modelmux.telemetry.log import Log
 from modelmux.upstream.trust import Trust
 
 
@@ -37,3 +39,15 @@ def operator_warnings(
     )
     for sentence in filter(None, (*unused, *of_key, *unmatched, responses.warning, switched_off(config, environment))):
         yield {"message": sentence}
+
+
+def thinking_log(log: Log) -> Callable[[str | None], None]:
+    """What the store of thinking calls when nodes remember for themselves only, and with None when they share again."""
+
+    def on_problem(problem: str | None) -> None:
+        if problem is None:
+            log.info(names.EVENT_THINKING, message="thinking is remembered by all nodes together again")
+        else:
+            log.warning(names.EVENT_THINKING, message=problem)
+
+    return on_problem

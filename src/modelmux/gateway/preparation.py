@@ -47,6 +47,15 @@ class Preparation(Protocol):
         """
         ...
 
+    def unknown_calls(self, deployment: Deployment) -> Sequence[str]:
+        """Tool calls of a prepared request, the newest first, if thinking was looked for in vain; the first time only,
+        for each model."""
+        ...
+
+    def forget(self, deployment: Deployment) -> None:
+        """Prepare anew what was prepared for a deployment's model."""
+        ...
+
     def add_turn(self, turn: InputMessage) -> None:
         """Continue a paused reply: add a turn to the end of the conversation."""
         ...

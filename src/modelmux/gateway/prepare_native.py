@@ -6,7 +6,7 @@ know, and thinking of another model on routes with fallbacks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
@@ -40,6 +40,14 @@ class NativePreparation:
         if prepared is None:
             prepared = self._prepared[deployment.id] = self._prepare(deployment)
         return prepared
+
+    def unknown_calls(self, deployment: Deployment) -> Sequence[str]:
+        """None: the client sends its thinking itself."""
+        del deployment
+        return ()
+
+    def forget(self, deployment: Deployment) -> None:
+        self._prepared.pop(deployment.id, None)
 
     def add_turn(self, turn: InputMessage) -> None:
         """A native reply that pauses is the client's to continue."""

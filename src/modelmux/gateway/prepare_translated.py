@@ -6,7 +6,7 @@ attempt.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -18,7 +18,7 @@ from modelmux.claude.notices import Notice, reject_notices
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.claude.reply_plan import ReplyPlan
 from modelmux.claude.request import ClaudeRequest
-from modelmux.claude.thinking_blocks import all_thinking, has_thinking, without_thinking
+from modelmux.claude.thinking_blocks import all_thinking, call_ids, has_thinking, without_thinking
 from modelmux.errors import GatewayError, UpstreamRefused
 from modelmux.gateway.conversation import Conversation
 from modelmux.gateway.exchange import Exchange
@@ -45,12 +45,21 @@ class TranslatedPreparation:
         self._route = route
         self._conversation = conversation
         self._models: dict[str, _ForModel] = {}
+        self._lacks_thinking: dict[str, bool] = {}
 
     def prepare(self, deployment: Deployment) -> Prepared:
         model = self._models.get(deployment.card.id)
         if model is None:
             model = self._models[deployment.card.id] = self._allowed(self._prepare(deployment))
         return model.prepared
+
+    def unknown_calls(self, deployment: Deployment) -> Sequence[str]:
+        lacks_thinking = self._lacks_thinking.get(deployment.card.id, False)
+        self._lacks_thinking[deployment.card.id] = False
+        return call_ids(self._request) if lacks_thinking else ()
+
+    def forget(self, deployment: Deployment) -> None:
+        self._models.pop(deployment.card.id, None)
 
     def add_turn(self, turn: InputMessage) -> None:
         self._models = {id: self._encoded(model.request, model.body, turn) for id, model in self._models.items()}
@@ -82,7 +91,13 @@ class TranslatedPreparation:
         decoded, other_model = self._exchange.decoded, self._conversation.has_foreign_thinking(deployment.card.id)
         assert decoded is not None
         return prepare_for(
-            self._exchange, self._request, self._route, decoded.plan, deployment, other_model=other_model
+            self._exchange,
+            self._request,
+            self._route,
+            decoded.plan,
+            deployment,
+            other_model=other_model,
+            on_unknown=lambda: self._lacks_thinking.setdefault(deployment.card.id, True),
         )
 
     def _allowed(self, request: PreparedRequest) -> _ForModel:
@@ -130,21 +145,23 @@ def prepare_for(
     deployment: Deployment,
     *,
     other_model: bool = False,
+    on_unknown: Callable[[], object] = lambda: None,
 ) -> PreparedRequest:
     """The request as the deployment's model accepts it.
 
     :param other_model: thinking in the history may be that of another model.
+    :param on_unknown: called where this node remembers nothing of a call.
     :raises InvalidRequest: the model does not support it, or strict mode forbids the changes it needs.
     """
     services, owner, model = exchange.services, exchange.inbound.caller.owner, deployment.card.id
-    prepared = services.provider.prepare(
-        request,
-        plan,
-        deployment,
-        route,
-        lambda call_id: services.thinking.get(owner, call_id, model),
-        other_model=other_model,
-    )
+
+    def recall(call_id: str) -> tuple[SignedThinking, ...] | None:
+        thinking = services.thinking.get(owner, call_id, model)
+        if thinking is None:
+            on_unknown()
+        return thinking
+
+    prepared = services.provider.prepare(request, plan, deployment, route, recall, other_model=other_model)
     _check_strict(exchange, prepared.notices)
     return prepared
 

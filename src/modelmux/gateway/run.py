@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from modelmux.claude.native import NativeRequest
 from modelmux.dialects.base import Decoded, Dialect, Inbound
 from modelmux.gateway.attempts import Attempts
 from modelmux.gateway.client_stream import ClientStream
@@ -23,7 +26,9 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
     :raises GatewayError: it failed before anything was sent; the caller sends the error.
     """
     async with Exchange(inbound, dialect, client, services) as exchange:
-        decoded = await load_history(exchange, await _decode(exchange))
+        decoded = await _decode(exchange)
+        if decoded.unresolved is not None:
+            decoded = await load_history(exchange, decoded)
         route, clock = exchange.resolve(decoded), services.runtime.clock
         admission = exchange.admission
         admission.queued_at = queued_at = clock()
@@ -32,9 +37,10 @@ async def run(inbound: Inbound, dialect: Dialect, client: ClientStream, services
             if services.limits is not None:
                 admission.limits = services.limits.admitted(entered)
             exchange.keep_alive()
-            request = await embed_files(
-                exchange.request, services.downloads, inbound.caller.owner, exchange.large_requests
-            )
+            request = exchange.request
+            if isinstance(request, NativeRequest) or request.remote_files:
+                large = exchange.large_requests
+                request = await embed_files(request, services.downloads, inbound.caller.owner, large)
             admission.waited += clock() - queued_at
             attempts = Attempts(exchange, request, route, await conversation_of(exchange, request, route))
             if exchange.relays_events:
@@ -49,7 +55,13 @@ async def _decode(exchange: Exchange) -> Decoded:
     :raises InvalidRequest: :raises CallerRateLimited: it is large, and its key has no requests left.
     """
     body, services = await exchange.client.body(), exchange.services
-    exchange.admission.waited, limits = services.runtime.clock() - exchange.inbound.received_at, services.limits
-    if limits is not None and len(body) >= LARGE:
-        limits.check(exchange.inbound)
-    return await exchange.decode(body)
+    inbound, clock, limits = exchange.inbound, services.runtime.clock, services.limits
+    exchange.admission.waited, waited = clock() - inbound.received_at, 0.0
+    if limits is not None and len(body) >= LARGE and (room := limits.check(inbound, len(body))) is not None:
+        since = clock()
+        async with exchange.client.connected(exchange.time_left):
+            await room()
+        waited = clock() - since
+        exchange.admission.waited += waited
+    decoded = await exchange.decode(body)
+    return decoded if limits is None or not limits.waits else replace(decoded, body_bytes=len(body), waited=waited)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modelmux.dialects.base import Caller, DialectOptions, Inbound, RateLimit
+from modelmux.gateway.capture.body_capture import BodyCapture
 from modelmux.gateway.count_state import CountState
 from modelmux.gateway.dated_routes import DatedRoutes
 from modelmux.gateway.deployments import DeploymentPool
@@ -15,6 +16,7 @@ from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.metering.own_keys import OwnKeys
 from modelmux.gateway.preparation import Prepared
 from modelmux.gateway.refusals import Refusals
+from modelmux.gateway.running_requests import RunningRequests
 from modelmux.providers.base import Provider
 from modelmux.routing.model import Deployment
 from modelmux.routing.retry import RetryPolicy
@@ -65,9 +67,16 @@ class Limits(Protocol):
         """Whether it matters how long the prompts of a caller are."""
         ...
 
-    def check(self, inbound: Inbound) -> None:
+    @property
+    def waits(self) -> bool:
+        """Whether a request above a limit waits for room, so that it matters how long its body is."""
+        ...
+
+    def check(self, inbound: Inbound, size: int) -> Callable[[], Awaitable[object]] | None:
         """Before a large request is decoded, which takes long. Nothing is counted.
 
+        :param size: bytes of its body.
+        :returns: what it has to wait for, which may raise the same.
         :raises CallerRateLimited: its key has no requests left, whatever it asks for.
         """
         ...
@@ -88,11 +97,22 @@ class Admitted(Protocol):
 class Traces(Protocol):
     """Keeps records of requests; ``gateway/traces`` has the real one."""
 
-    def settled(self, record: ExchangeRecord, body: bytes | None, session: str | None, clock: float) -> None:
+    def capture_of(self, inbound: Inbound) -> BodyCapture | None:
+        """For the bodies of a request; None if they are not kept."""
+        ...
+
+    def settled(
+        self,
+        record: ExchangeRecord,
+        body: bytes | None,
+        session: str | None,
+        clock: float,
+        capture: BodyCapture | None = None,
+    ) -> None:
         """A request is over.
 
         :param body: of its last call. :param session: what its body calls the conversation.
-        :param clock: monotonic seconds of now.
+        :param clock: monotonic seconds of now. :param capture: of its bodies.
         """
         ...
 
@@ -116,7 +136,8 @@ class StreamSettings:
 class Services:
     """See the module.
 
-    :param budgets, note_call: None where requests leave no rows. :param limits, own_keys: None without accounts.
+    :param budgets, note_call: None where requests leave no rows.
+    :param limits, own_keys, running: None without accounts.
     :param tracer: None where requests are not traced. :param traces: None where no records of them are kept.
     :param is_metered: what a reply that breaks off has delivered is counted, because it is charged for.
     """
@@ -146,5 +167,6 @@ class Services:
     note_call: NoteCall | None = None
     limits: Limits | None = None
     own_keys: OwnKeys | None = None
+    running: RunningRequests | None = None
     dialect_options: DialectOptions = field(default_factory=DialectOptions)
     large_requests: LargeRequests = field(default_factory=LargeRequests)

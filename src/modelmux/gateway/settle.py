@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from modelmux.errors import GatewayDraining, GatewayError, RequestError, UpstreamError, UpstreamRefused
 from modelmux.telemetry import names
-from modelmux.telemetry.records import Outcome
+from modelmux.telemetry.records import ExchangeRecord, Outcome
 from modelmux.telemetry.trace_context import TraceContext, read_trace_context
 from modelmux.telemetry.tracing.tracer import Tracer
 
@@ -29,6 +31,17 @@ def outcome_of(error: GatewayError | None, *, client_disconnected: bool) -> Outc
     if isinstance(error, GatewayDraining):
         return names.OUTCOME_DRAINED
     return names.OUTCOME_UPSTREAM_ERROR if isinstance(error, UpstreamError) else names.OUTCOME_GATEWAY_ERROR
+
+
+def with_kept_trace(record: ExchangeRecord, tracer: Tracer | None, ended_at: float) -> ExchangeRecord:
+    """The record, of a trace that is kept if the tracer keeps it because of how the request went; with the id of its
+    span, if it gets one.
+
+    :param ended_at: monotonic seconds.
+    """
+    if tracer is None or not (record.is_sampled or tracer.keeps(record, ended_at)):
+        return record
+    return replace(record, is_sampled=True, span_id=tracer.new_span_id())
 
 
 def trace_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -30,9 +31,14 @@ async def load_history(exchange: Exchange, decoded: Decoded) -> Decoded:
         raise unavailable(error) from None
     if decoded.is_costly or len(history.items or ()) + len(history.by_id) > FEW_ITEMS:
         completed = await exchange.services.large_requests.run(unresolved.complete, history)
-        return replace(completed, is_costly=True, prompt_bytes=decoded.prompt_bytes)
+        return replace(completed, is_costly=True, **_measured(decoded))
     completed = unresolved.complete(history)
-    return replace(completed, prompt_bytes=decoded.prompt_bytes) if decoded.prompt_bytes else completed
+    return replace(completed, **_measured(decoded)) if decoded.prompt_bytes or decoded.body_bytes else completed
+
+
+def _measured(decoded: Decoded) -> dict[str, Any]:
+    """What the gateway has set, and a client does not say."""
+    return {"prompt_bytes": decoded.prompt_bytes, "body_bytes": decoded.body_bytes, "waited": decoded.waited}
 
 
 async def store_response(exchange: Exchange, encoder: ReplyEncoder, message: Message | None = None) -> None:

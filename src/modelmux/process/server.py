@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any, Final, Literal, NoReturn
 
@@ -23,15 +25,22 @@ from modelmux.server.health import Readiness
 from modelmux.server.http.connection import HttpConnection
 from modelmux.server.http.limits import ShutdownPhase
 from modelmux.telemetry import names
-from modelmux.telemetry.log import Log
+from modelmux.telemetry.log import Log, Logger
 
 #: Seconds that running requests get to finish after the first Ctrl-C or SIGTERM; a second one ends them at once.
 DRAIN_TIMEOUT: Final = 30
 #: Seconds for sending in-band errors to clients when the drain is over, and for each later step of closing.
 CLOSE_TIMEOUT: Final = 1.0
+#: Seconds in which rows are written, spans and metrics sent, and stores left. It takes milliseconds, unless a disk, a
+#: server or the machine is slow: what is not done by then is lost, or waits in a journal.
+STORES_TIMEOUT: Final = 4.0
+#: Seconds of all that follows the drain, together.
+ENDING: Final = 2 * CLOSE_TIMEOUT + STORES_TIMEOUT
 #: Seconds for which a server that hands its address over still serves requests as usual: on connections that were on
 #: their way to it, or had just been accepted.
 HANDOVER_TIME: Final = 1.0
+#: Seconds that a process gets to end after all this: a library may take a cancellation for its own.
+END_TIMEOUT: Final = 10.0
 #: Seconds that a server in a thread gets to end.
 _THREAD_TIMEOUT: Final = 5.0
 
@@ -69,7 +78,7 @@ class DrainSettings:
     @property
     def total(self) -> float:
         """Seconds after which the shutdown is complete, whatever clients and upstreams do."""
-        return self.delay + HANDOVER_TIME * bool(self.handover) + self.timeout + 3 * CLOSE_TIMEOUT
+        return self.delay + HANDOVER_TIME * bool(self.handover) + self.timeout + ENDING
 
 
 class GatewayServer(uvicorn.Server):
@@ -98,6 +107,8 @@ class GatewayServer(uvicorn.Server):
         self._phase = ShutdownPhase()
         self.server_state.phase = self._phase  # type: ignore[attr-defined]  # where our connections look for it
         self._reload_task: asyncio.Task[None] | None = None
+        #: Called at the end of the shutdown, in the event loop.
+        self.on_shut_down: Callable[[], None] | None = None
         if manager.watchdog is not None:
             config.callback_notify = manager.notify_alive
             config.timeout_notify = manager.watchdog / 3  # type: ignore[assignment]  # uvicorn only compares it
@@ -145,9 +156,11 @@ class GatewayServer(uvicorn.Server):
         if self._reload_task is not None:
             await asyncio.wait([self._reload_task], timeout=CLOSE_TIMEOUT)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT):
+            async with asyncio.timeout(STORES_TIMEOUT):
                 await self.lifespan.shutdown()
         self._tell(names.EVENT_STOPPED)
+        if self.on_shut_down is not None:
+            self.on_shut_down()
 
     def _tell(self, event: str, message: str | None = None) -> None:
         if self._people is not None:
@@ -184,20 +197,39 @@ class GatewayServer(uvicorn.Server):
         self._manager.ready("Serving")
 
 
-def run(server: uvicorn.Server, sock: socket.socket, announce: Callable[[], None]) -> NoReturn:
+def run(
+    server: uvicorn.Server, sock: socket.socket, announce: Callable[[], None], log: Logger | None = None
+) -> NoReturn:
     """Serve until SIGINT or SIGTERM, also one that comes before it serves; then exit with code 0, or with 1 if the
-    application could not start.
+    application could not start, or the process does not end by itself.
 
-    :param announce: tells people where it listens.
+    :param announce: tells people where it listens. :param log: gets what does not end; None: it has all the time.
     """
     # They set a flag. An exception would be ignored where Python happens to run a finalizer, and the signal be lost.
     # uvicorn raises the signal again once it has shut down.
     signal.signal(signal.SIGTERM, server.handle_exit)
     signal.signal(signal.SIGINT, server.handle_exit)
+    if log is not None and isinstance(server, GatewayServer):
+        server.on_shut_down = partial(_end_in_time, log)
     announce()
     tune_for_serving()
     server.run(sockets=[sock])
     raise SystemExit(0 if server.started else 1)
+
+
+def _end_in_time(log: Logger) -> None:
+    """Exit, as a supervisor kills a worker, should this process not end: there is nothing left that is of use."""
+    loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        time.sleep(END_TIMEOUT)
+        running = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks(loop)]
+        running += [thread.name for thread in threading.enumerate() if not thread.daemon]
+        log.error(names.EVENT_STOPPED, message=f"does not exit: ended (still running: {', '.join(running)})")
+        log.flush()
+        os._exit(1)
+
+    threading.Thread(target=end, name="modelmux-end", daemon=True).start()
 
 
 @contextlib.contextmanager

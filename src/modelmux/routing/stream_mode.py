@@ -52,6 +52,9 @@ BUILTIN: Final = (
 )
 
 _AGENT: Final = b"user-agent"
+#: How many combinations of headers are remembered with their mode, and the most bytes that one may have.
+MAX_MODES: Final = 512
+MAX_BYTES: Final = 1024
 
 
 class StreamModes:
@@ -69,13 +72,23 @@ class StreamModes:
         #: For each rule: one or two pairs of a header's name and a substring of its value; and the mode.
         self._tests = [(_conditions(rule), rule.mode) for rule in (*rules, *(BUILTIN if mode == "auto" else ()))]
         self._names = frozenset(name for conditions, _ in self._tests for name, _ in conditions)
+        self._modes: dict[tuple[tuple[bytes, bytes], ...], Mode] = {}  # by the headers that the rules look at
 
     def find(self, headers: Headers) -> Mode:
         """The mode for a request with these headers (names in lower case, values in any encoding)."""
+        names = self._names
+        relevant = tuple([(name, value) for name, value in headers if name in names])
+        mode = self._modes.get(relevant)
+        if mode is None:
+            mode = self._match(relevant)
+            if len(self._modes) < MAX_MODES and sum(len(value) for _, value in relevant) <= MAX_BYTES:
+                self._modes[relevant] = mode
+        return mode
+
+    def _match(self, headers: Headers) -> Mode:
         values: dict[bytes, str] = {}
-        for name, value in headers:
-            if name in self._names:  # the line break separates repeated headers, the space starts a word
-                values[name] = f"{values.get(name, '')}\n {_text(value)}"
+        for name, value in headers:  # the line break separates repeated headers, the space starts a word
+            values[name] = f"{values.get(name, '')}\n {_text(value)}"
         for conditions, mode in self._tests:
             for name, part in conditions:
                 text = values.get(name)

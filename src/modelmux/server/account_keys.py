@@ -144,7 +144,7 @@ class AccountKeys:
             return static
         if optional:
             offered = [header for header in offered if (key := key_of(header)) and not is_google_token(key)]
-        if not offered if optional else not self:
+        if not offered if optional else not (self._required or self._static or self._directory.keys):
             self._check_unknown(offered, None)  # the first key may have been made a moment ago
             return ANONYMOUS
         refusal: GatewayError | None = None
@@ -306,4 +306,5 @@ def caller_of(directory: Directory, key: Key, hint: str) -> Caller:
         models=key.models,
         tags=key.tags,
         hint=hint,
+        is_captured=key.capture,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from modelmux.errors import GatewayDraining, GatewayError
 from modelmux.server.body import BodyReader
@@ -73,11 +73,7 @@ class AsgiClientStream:
             return GatewayDraining("The gateway is shutting down.")
         return self._ending
 
-    def end_with(self, error: GatewayError, task: asyncio.Task[object]) -> None:
-        """End the request early.
-
-        :param task: that answers it.
-        """
+    def end_with(self, error: GatewayError, task: asyncio.Task[Any]) -> None:
         if self._ending is None and not self.ended:
             self._ending = error
             task.cancel()

@@ -18,7 +18,6 @@ from modelmux.server.body_memory import BodyMemory
 from modelmux.server.client_stream import AsgiClientStream
 from modelmux.server.health import Readiness
 from modelmux.server.responses import Receive, Scope, Send
-from modelmux.server.running_requests import RunningRequests
 
 #: Values of ``x-modelmux-strict``, in lower case.
 _STRICT: Final = {b"true": True, b"1": True, b"false": False, b"0": False, b"": False}
@@ -29,7 +28,6 @@ class Endpoint:
     """Answers the requests of one surface.
 
     :param surface: the served path.
-    :param running: notes the requests of virtual keys.
     """
 
     def __init__(
@@ -39,7 +37,6 @@ class Endpoint:
         readiness: Readiness,
         max_body_bytes: int,
         memory: BodyMemory,
-        running: RunningRequests | None = None,
     ) -> None:
         dialect = surface.calls_upstream
         assert dialect is not None
@@ -49,7 +46,6 @@ class Endpoint:
         self._readiness = readiness
         self._max_body_bytes = max_body_bytes
         self._memory = memory
-        self._running = RunningRequests() if running is None else running
 
     async def __call__(
         self,
@@ -74,11 +70,10 @@ class Endpoint:
             _strict(headers.get(b"x-modelmux-strict", b"")),
             _timeout(headers.get(b"x-modelmux-timeout")),
             self._services.dialect_options,
+            self._surface.path,
         )
         reader = BodyReader(self._max_body_bytes, self._memory)
         client = AsgiClientStream(scope, receive, send, headers, reader, self._readiness)
-        if caller.is_account:
-            self._running.add(caller.owner, client)
         try:
             if self._surface.operation == "count_tokens":
                 assert isinstance(self._dialect, CountingDialect)
@@ -86,8 +81,6 @@ class Endpoint:
             else:
                 await run(inbound, self._dialect, client, self._services)
         finally:
-            if caller.is_account:
-                self._running.discard(caller.owner, client)
             reader.release()
 
 

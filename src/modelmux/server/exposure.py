@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from modelmux.config import Config, ConfigError
 from modelmux.config.admin_check import admin_address, admin_tokens, check_admin
+from modelmux.config.proxy_sign_in import check_peers_of_public_listener
 from modelmux.server.auth import is_loopback
 
 
@@ -21,8 +22,10 @@ def check_exposure(config: Config) -> None:
     server = config.server
     if config.accounts.enabled:  # which asks for one, see account_keys
         _check_keyless_paths(config)
+    if config.accounts.enabled or admin_address(config) is not None:
         check_admin(config)
         _check_admin_listener(config)
+    if config.accounts.enabled:
         return
     if not server.api_keys and is_exposed(config, server.host):
         raise ConfigError(
@@ -40,6 +43,8 @@ def _check_admin_listener(config: Config) -> None:
             hint="Set admin.token (MODELMUX_ADMIN_TOKEN), or listen on 127.0.0.1:3001, or switch the admin API off "
             'with admin.listen = "off".',
         )
+    if address is not None and not is_loopback(address[0]):
+        check_peers_of_public_listener(config.admin)
 
 
 def _check_keyless_paths(config: Config) -> None:

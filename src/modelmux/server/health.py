@@ -13,6 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from modelmux.dialects.registry import api_paths
+from modelmux.errors import EndpointNotFound
+from modelmux.server.exposition import content_type, wants_open_metrics
 from modelmux.server.loop_lag import LoopLag
 from modelmux.telemetry.metrics import Metrics, health_counters
 from modelmux.telemetry.worker_metrics import GatewayTotals
@@ -20,10 +22,6 @@ from modelmux.version import __version__
 
 _LIVE: Final = ("/livez", "/healthz", "/health/liveliness", "/health/liveness")
 _READY: Final = ("/readyz", "/health/readiness")
-_EXPOSITION: Final = "text/plain; version=0.0.4; charset=utf-8"
-#: Of the format that has exemplars; a scraper asks for it by its Accept.
-_OPEN_METRICS: Final = "application/openmetrics-text"
-_OPEN_EXPOSITION: Final = f"{_OPEN_METRICS}; version=1.0.0; charset=utf-8"
 
 
 class Readiness:
@@ -60,8 +58,11 @@ class Readiness:
         return None if self.aggregate is None else self.aggregate(metrics)
 
 
-def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
-    """The Starlette routes. All pages respond at once, without waiting."""
+def page_routes(metrics: Metrics, readiness: Readiness, *, shows_metrics: bool = True) -> list[Route]:
+    """The Starlette routes. All pages respond at once, without waiting.
+
+    :param shows_metrics: ``/metrics`` is here, and not only at the admin API.
+    """
 
     async def root(_: Request) -> Response:
         return JSONResponse(
@@ -91,13 +92,15 @@ def page_routes(metrics: Metrics, readiness: Readiness) -> list[Route]:
         return JSONResponse(body, 503 if problem else 200)
 
     async def scrape(request: Request) -> Response:
+        if not shows_metrics:
+            raise EndpointNotFound("/metrics is not served here.", hint="It is on the listener of the admin API.")
         totals = readiness.all_workers(metrics=True)
-        open_metrics = _OPEN_METRICS in request.headers.get("accept", "").lower()
+        open_metrics = wants_open_metrics(request.headers.get("accept", ""))
         if totals is None:
             text = metrics.expose(open_metrics=open_metrics)
         else:
             text = metrics.expose_all(totals, open_metrics=open_metrics)
-        return Response(text, media_type=_OPEN_EXPOSITION if open_metrics else _EXPOSITION)
+        return Response(text, media_type=content_type(open_metrics=open_metrics))
 
     return [
         Route("/", root),

@@ -151,7 +151,7 @@ def _is_loopback_name(host: str) -> bool:
 def _is_on_loopback(scope: Mapping[str, Any]) -> bool:
     """Whether the connection came in on a loopback address; assumed where the server does not tell."""
     server = scope.get("server")
-    return server is None or is_loopback(str(server[0]))
+    return server is None or is_loopback(str(server[0]).removeprefix("::ffff:"))  # of a socket for IPv6 and IPv4
 
 
 def _media_type_error(method: str, headers: _Headers) -> UnsupportedMediaType | None:

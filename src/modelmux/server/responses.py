@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from modelmux.dialects.base import ErrorResponse
 from modelmux.errors import CallerRateLimited, GatewayError, MethodNotAllowed, UpgradeRequired, UpstreamRefused
-from modelmux.wire.http import find_raw_header
+from modelmux.wire.http import CAPTURE_NOTICE, find_raw_header
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -52,7 +52,8 @@ async def send_error(
 
 
 def error_headers(error: GatewayError, jitter: float = 0.0) -> HeaderList:
-    """``x-should-retry``, ``retry-after``, ``retry-after-ms``, ``allow``, ``upgrade``: those that are set.
+    """``x-should-retry``, ``retry-after``, ``retry-after-ms``, ``allow``, ``upgrade``, ``x-modelmux-capture``: those
+    that are set.
 
     ``retry-after`` is in whole seconds, rounded up. What an upstream asked for is passed on as it is, and so is
     the time after which a limit of a key has room. To what the gateway makes up a random part is added, so that clients
@@ -73,6 +74,8 @@ def error_headers(error: GatewayError, jitter: float = 0.0) -> HeaderList:
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, UpgradeRequired):
         headers.append((b"upgrade", b"websocket"))
+    if error.is_captured:
+        headers.append(CAPTURE_NOTICE)
     return headers
 
 

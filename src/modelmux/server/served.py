@@ -15,7 +15,6 @@ from modelmux.server.health import Readiness
 from modelmux.server.models import ModelList
 from modelmux.server.own_key import own_key_handler
 from modelmux.server.pages import model_list_handler, page_handler
-from modelmux.server.running_requests import RunningRequests
 from modelmux.server.stored_responses import StoredResponses, stored_response_handler, websocket_handler
 
 
@@ -25,7 +24,6 @@ def served_surfaces(
     readiness: Readiness,
     max_body_bytes: int,
     body_memory: BodyMemory,
-    running: RunningRequests,
 ) -> list[Served]:
     """All surfaces, each with its handler.
 
@@ -46,6 +44,6 @@ def served_surfaces(
             return websocket_handler(surface)
         if surface.calls_upstream is None:
             return stored_response_handler(surface, responses)
-        return Endpoint(surface, services, readiness, max_body_bytes, body_memory, running)
+        return Endpoint(surface, services, readiness, max_body_bytes, body_memory)
 
     return [Served(surface, handler(surface)) for surface in SURFACES]

@@ -15,6 +15,8 @@ from prometheus_client.samples import Exemplar
 
 #: How many values fell into each bucket (the last one has no upper bound), and the sum of all values as a list of one.
 Observations = tuple[list[int], list[float]]
+#: Label value -> bucket -> a trace, and the value that it has there.
+Exemplars = dict[str, dict[int, tuple[str, float]]]
 
 
 class Counter(Collector):
@@ -60,7 +62,7 @@ class Histogram(Collector):
         self._label = label
         self.bounds = tuple(bounds)
         self.values: dict[str, Observations] = {}
-        self._exemplars: dict[str, dict[int, Exemplar]] = {}  # by label and bucket, the latest
+        self.exemplars: Exemplars = {}  # of each bucket the latest
 
     def observe(self, label: str, value: float) -> None:
         """Add a value."""
@@ -72,24 +74,26 @@ class Histogram(Collector):
 
     def remember(self, label: str, value: float, trace_id: str) -> None:
         """Keep a value that was added as the exemplar of its bucket: the trace to look at."""
-        exemplar = Exemplar({"trace_id": trace_id}, value)
-        self._exemplars.setdefault(label, {})[bisect_left(self.bounds, value)] = exemplar
+        self.exemplars.setdefault(label, {})[bisect_left(self.bounds, value)] = (trace_id, value)
 
     def collect(self) -> Iterator[Metric]:
-        yield self.family(self.values)
+        yield self.family(self.values, self.exemplars)
 
-    def family(self, values: Mapping[str, Observations]) -> Metric:
+    def family(self, values: Mapping[str, Observations], exemplars: Exemplars) -> Metric:
         """The metric with these numbers, which may be those of several processes."""
         family = HistogramMetricFamily(self.name, self._about, labels=[self._label])
         ends = [*map(repr, map(float, self.bounds)), "+Inf"]
         for label, (counts, (total,)) in values.items():
             cumulative = 0
             buckets = list[tuple[str, float] | tuple[str, float, Exemplar]]()
-            exemplars = self._exemplars.get(label, {})
+            traces = exemplars.get(label, {})
             for index, (end, count) in enumerate(zip(ends, counts, strict=True)):
                 cumulative += count
-                exemplar = exemplars.get(index)
                 size = float(cumulative)
-                buckets.append((end, size) if exemplar is None else (end, size, exemplar))
+                if index in traces:
+                    trace_id, value = traces[index]
+                    buckets.append((end, size, Exemplar({"trace_id": trace_id}, value)))
+                else:
+                    buckets.append((end, size))
             family.add_metric([label], buckets, total)
         return family

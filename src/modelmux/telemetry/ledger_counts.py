@@ -26,7 +26,7 @@ class LedgerCounts(NamedTuple):
 
     :param unpriced: requests whose price was unknown.
     :param waiting, lost, written: rows. :param failures: of writing.
-    :param underrun, in_doubt: USD.
+    :param underrun, in_doubt, beyond: USD.
     :param lag: seconds for which the row waits that has waited longest.
     :param notes: requests that are in the journal.
     :param is_up: whether the store worked at the last try; None without accounts.
@@ -44,6 +44,7 @@ class LedgerCounts(NamedTuple):
     notes: int = 0
     is_up: bool | None = None
     budgets: Sequence[BudgetNumbers] = ()
+    beyond: float = 0.0
 
 
 #: Metric -> its number.
@@ -53,6 +54,7 @@ LEDGER_COUNTERS: Final[dict[str, Callable[[LedgerCounts], float]]] = {
     names.METRIC_LEDGER_LOST: lambda counts: counts.lost,
     names.METRIC_LEDGER_ERRORS: lambda counts: counts.failures,
     names.METRIC_BUDGET_UNDERRUN: lambda counts: counts.underrun,
+    names.METRIC_BUDGET_BEYOND: lambda counts: counts.beyond,
     names.METRIC_IN_DOUBT: lambda counts: counts.in_doubt,
 }
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -23,8 +24,8 @@ Formatter = Callable[[Event], str | None]
 _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 _EVENT_WIDTH: Final = 20
-#: Shown before the fields.
-_LEADING: Final = frozenset({"timestamp", "level", "event"})
+#: How many items of an event, its first ones, are shown before the fields: time, level and name.
+_LEADING: Final = 3
 #: Types whose text never has a space or a character that is not printable.
 _PLAIN: Final = frozenset({bool, int, float})
 
@@ -46,12 +47,13 @@ def render_fields(record: LogRecord) -> Event:
     """The content of a line: fields without a value are left out, text is escaped so that it fits on one line."""
     event: Event = {"timestamp": _timestamp(record.time), "level": record.level, "event": record.event}
     for key, value in record.fields.items():
-        if value is None:
-            continue
-        if type(value) is str and not value.isprintable():
-            value = value.encode("unicode_escape").decode("ascii")
-        event[key] = value
+        if value is not None:
+            event[key] = value if type(value) is not str or value.isprintable() else _escaped(value)
     return event
+
+
+def _escaped(text: str) -> str:
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _timestamp(time: float) -> str:
@@ -74,18 +76,18 @@ def json_line(event: Event) -> str:
 
 def console_line(event: Event) -> str:
     """Columns with all fields, for output that is not a terminal."""
-    fields = []
-    for key, value in event.items():
-        if key not in _LEADING:
-            kind = type(value)
-            plain = kind in _PLAIN or (kind is str and value and " " not in value)
-            fields.append(f"{key}={value if plain else _shown(value)}")  # most need no call
+    fields = [  # most need no call
+        f"{key}={value}"
+        if (type(value) is str and value and " " not in value) or type(value) in _PLAIN
+        else f"{key}={_shown(value)}"
+        for key, value in islice(event.items(), _LEADING, None)
+    ]
     return f"{event['timestamp']} [{event['level']:<8}] {event['event']:<{_EVENT_WIDTH}} {' '.join(fields)}".rstrip()
 
 
 def _shown(value: Any) -> str:
     text = str(value) if isinstance(value, (int, float)) else repr(value)
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return text if text.isprintable() else _escaped(text)
 
 
 def formatter_for(style: str, columns: Callable[[], int] | None) -> Formatter:

@@ -15,12 +15,17 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
+from modelmux.config.metrics_schema import MetricsConfig
 from modelmux.errors import GatewayError
 from modelmux.telemetry import names
 from modelmux.telemetry.counters import Counter, Histogram
+from modelmux.telemetry.deployment_report import DeploymentReport
 from modelmux.telemetry.ledger_counts import LEDGER_COUNTERS, LedgerCounts, ledger_gauges
 from modelmux.telemetry.refusal_reason import refusal_reason
+from modelmux.telemetry.tag_counters import TagCounters
+from modelmux.telemetry.tag_labels import TagLabels, tag_labels
 from modelmux.telemetry.team_labels import TeamLabels
+from modelmux.telemetry.token_sizes import TokenSizes
 from modelmux.telemetry.worker_metrics import GatewayTotals, MetricValues, worker_families
 from modelmux.version import __version__
 
@@ -28,9 +33,13 @@ from modelmux.version import __version__
 _BOUNDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 #: The same of what takes milliseconds.
 _SHORT_BOUNDS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
+#: The same of what waits for a store.
+_STORE_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 30.0)
 
 #: For each deployment: id, whether its circuit breaker is open, attempts in flight, attempts queued.
 DeploymentGauges = Callable[[], Iterable[tuple[str, bool, int, int]]]
+#: What workers report of deployments at a moment, in Unix seconds.
+DeploymentReports = Callable[[float], list[DeploymentReport]]
 
 
 class HasQueueLength(Protocol):
@@ -45,7 +54,8 @@ class HasQueueLength(Protocol):
 class Metrics:
     """Everything that is counted. Plain integers in addition to the metrics serve ``/health`` without a scrape."""
 
-    def __init__(self) -> None:
+    def __init__(self, tags: TagLabels | None = None) -> None:
+        """:param tags: the tag that is shown; None for none."""
         self.registry = CollectorRegistry()
         self.requests = _counter(names.METRIC_REQUESTS)
         self.attempts = _counter(names.METRIC_ATTEMPTS)
@@ -76,21 +86,24 @@ class Metrics:
         self.read_loop_lag: Callable[[], float] = float
         #: Days since the prices were compared with their source; None if they are the operator's own.
         self.read_price_age: Callable[[], float | None] = lambda: None
+        #: Whether rate limits are shared with other nodes now; None if that is not configured.
+        self.read_limits_shared: Callable[[], bool | None] = lambda: None
         #: The teams of callers; None without accounts.
         self.teams: TeamLabels | None = None
         self.refusals = _counter(names.METRIC_REFUSALS)
         self.cost = _counter(names.METRIC_COST)
         self.team_tokens = _counter(names.METRIC_TEAM_TOKENS)
         self.price_missing = _counter(names.METRIC_PRICE_MISSING)
-        self._counters = (
-            self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
-            self.spans_dropped, self.traces_dropped, *self.ledger_counters.values(), self.price_missing, self.refusals,
-            self.team_tokens, self.cost,
-        )  # fmt: skip
-        self._histograms = (
-            self.duration, self.time_to_first_token, self.queue_wait, self.time_per_output_token, self.overhead,
-        )  # fmt: skip
+        self.by_tag = TagCounters(tags)
+        self.token_sizes: TokenSizes | None = None  # only where they are sent
+        self.cache_unread = _counter(names.METRIC_CACHE_UNREAD)
+        self.lease_short = _counter(names.METRIC_LEASE_SHORT)
+        self.exchanges = _histogram(names.METRIC_EXCHANGE, _STORE_BOUNDS)
+        self.recalls = _histogram(names.METRIC_RECALL, _STORE_BOUNDS)
+        self._counters, self._histograms = self._shown()
         self._deployments: DeploymentGauges | None = None
+        #: Deployments that are in use, or left alone; at a time in Unix seconds.
+        self.read_deployments: DeploymentReports = lambda _: []
         self._queue: HasQueueLength | None = None
         self.registry.register(_Families(self))
         ProcessCollector(registry=self.registry)  # CPU, memory, descriptors, start time, where the platform has them
@@ -98,12 +111,33 @@ class Metrics:
         self._in_flight = 0
         self.total = self.succeeded = self.failed = self.quota_errors = self.retries = 0
 
-    def register_gauges(self, deployments: DeploymentGauges, queue: HasQueueLength) -> None:
+    def _shown(self) -> tuple[tuple[Counter, ...], tuple[Histogram, ...]]:
+        """All counters and histograms, in the order of ``/metrics``."""
+        counters = (
+            self.requests, self.attempts, self.tokens, self.errors, self.shed, self.store_failures, self.log_drops,
+            self.spans_dropped, self.traces_dropped, *self.ledger_counters.values(), self.price_missing, self.refusals,
+            self.cache_unread, self.lease_short, *self.by_tag.all, self.team_tokens, self.cost,
+        )  # fmt: skip
+        histograms = (
+            self.duration, self.time_to_first_token, self.queue_wait, self.time_per_output_token, self.overhead,
+            self.exchanges, self.recalls,
+        )  # fmt: skip
+        return counters, histograms
+
+    @classmethod
+    def of(cls, settings: MetricsConfig) -> Metrics:
+        """Those of a configuration. :raises ConfigError: it cannot be used."""
+        return cls(tag_labels(settings))
+
+    def register_gauges(
+        self, deployments: DeploymentGauges, queue: HasQueueLength, reports: DeploymentReports = lambda _: []
+    ) -> None:
         """Add the gauges that are read at the time of a scrape.
 
         :param queue: the queue of the whole gateway; those of deployments are in ``deployments``.
+        :param reports: what workers report of deployments.
         """
-        self._deployments, self._queue = deployments, queue
+        self._deployments, self._queue, self.read_deployments = deployments, queue, reports
 
     @property
     def in_flight(self) -> int:
@@ -176,6 +210,7 @@ class Metrics:
             {counter.name: counter.values for counter in self._counters},
             {histogram.name: histogram.values for histogram in self._histograms},
             self._gauges() | ledger_gauges(ledger),
+            {histogram.name: histogram.exemplars for histogram in self._histograms if histogram.exemplars},
         )
 
     def families(self, values: MetricValues) -> Iterator[Metric]:
@@ -183,7 +218,8 @@ class Metrics:
         for counter in self._counters:
             yield counter.family(values.counters.get(counter.name, {}))
         for histogram in self._histograms:
-            yield histogram.family(values.histograms.get(histogram.name, {}))
+            exemplars = values.exemplars.get(histogram.name, {})
+            yield histogram.family(values.histograms.get(histogram.name, {}), exemplars)
         for name, numbers in values.gauges.items():
             yield _gauge_family(name, numbers)
         yield _gauge_family(names.METRIC_BUILD, {(__version__, platform.python_version()): 1})
@@ -193,7 +229,7 @@ class Metrics:
         return _text(self.registry, open_metrics=open_metrics)
 
     def expose_all(self, totals: GatewayTotals, *, open_metrics: bool = False) -> bytes:
-        """The numbers of all workers together; with the exemplars of this one."""
+        """The numbers of all workers together."""
         registry = CollectorRegistry()
         for families in (self.families(totals.metrics), worker_families(totals)):
             registry.register(_Collected(families))
@@ -207,6 +243,9 @@ class Metrics:
         price_age = self.read_price_age()
         if price_age is not None:
             gauges[names.METRIC_PRICE_AGE] = {(): price_age}
+        is_shared = self.read_limits_shared()
+        if is_shared is not None:
+            gauges[names.METRIC_LIMITS_SHARED] = {(): float(is_shared)}
         if self._deployments is not None and self._queue is not None:
             rows = list(self._deployments())
             gauges[names.METRIC_DEPLOYMENT_CIRCUIT_OPEN] = {(id,): float(is_open) for id, is_open, _, _ in rows}

@@ -22,11 +22,14 @@ EVENT_LOG_FILES: Final = "log_files"
 EVENT_LOG_DROPPED: Final = "log_dropped"  # lines that an output did not take in time
 EVENT_WORKER: Final = "worker"
 EVENT_RESPONSE_STORE: Final = "response_store"  # a response could not be stored
+EVENT_THINKING: Final = "thinking"  # remembered thinking is not shared with other nodes, or is again
 EVENT_ACCOUNTS: Final = "accounts"  # keys cannot be read, or can be again
 EVENT_SIGN_IN: Final = "sign_in"  # a session of the dashboard began
+EVENT_LIMITS: Final = "limits"  # rate limits are not shared with other nodes, or are again
 EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait, are written again, or are lost
 EVENT_TRACES: Final = "traces"  # records for `modelmux trace` are not written, or are again
-EVENT_BUDGET: Final = "budget"  # a budget has reached a threshold, or the webhook for that fails, or works again
+EVENT_BUDGET: Final = "budget"  # a budget has reached a threshold
+EVENT_ALERT: Final = "alert"  # a key expires, requests are in doubt or rows wait; a webhook fails, or works again
 
 #: Log field -> its meaning. A field without a value is left out of a line.
 FIELDS: Final = {
@@ -54,6 +57,7 @@ FIELDS: Final = {
     "team": "ids of the teams of the key, from the topmost one down, joined by `/`",
     "person": "id of the person whose key it is",
     "trace_id": "the trace that the request belongs to, by its header `traceparent`",
+    "span_id": "the span of the request in it, where the gateway [sends one](observability.md#opentelemetry)",
     "kind": "kind of the error, or of the credential",
     "message": "what happened, for people",
     "detail": "the cause behind the message",
@@ -66,7 +70,9 @@ FIELDS: Final = {
     "input_tokens": "tokens read, without those of the cache",
     "cache_read_tokens": "tokens read from the prompt cache",
     "cache_write_tokens": "tokens written to the prompt cache",
+    "cache_write_1h_tokens": "those of them that are to stay there for an hour",
     "output_tokens": "tokens generated",
+    "web_searches": "web searches that Vertex AI ran for the request",
     "notices": "the response header `x-modelmux-notices`; unknown fields and lone surrogates are counted, not named",
     "upstream_request_id": "request id of Vertex AI",
     "user_agent": "the client's program, as it calls itself",
@@ -95,6 +101,7 @@ FIELDS: Final = {
 METRIC_REQUESTS: Final = "modelmux_requests_total"
 METRIC_ATTEMPTS: Final = "modelmux_upstream_attempts_total"
 METRIC_ERRORS: Final = "modelmux_error_responses_total"
+METRIC_CACHE_UNREAD: Final = "modelmux_cache_write_unread_total"
 METRIC_IN_FLIGHT: Final = "modelmux_requests_in_flight"
 METRIC_TOKENS: Final = "modelmux_tokens_total"
 METRIC_DURATION: Final = "modelmux_request_duration_seconds"
@@ -109,6 +116,9 @@ METRIC_QUEUE_WAIT: Final = "modelmux_queue_wait_seconds"
 METRIC_REFUSALS: Final = "modelmux_refusals_total"
 METRIC_COST: Final = "modelmux_cost_usd_total"
 METRIC_TEAM_TOKENS: Final = "modelmux_tokens_by_team_total"
+METRIC_TAG_REQUESTS: Final = "modelmux_requests_by_tag_total"
+METRIC_TAG_TOKENS: Final = "modelmux_tokens_by_tag_total"
+METRIC_TAG_COST: Final = "modelmux_cost_by_tag_usd_total"
 METRIC_PRICE_MISSING: Final = "modelmux_price_missing_total"
 METRIC_PRICE_AGE: Final = "modelmux_price_age_days"
 METRIC_BUDGET_LIMIT: Final = "modelmux_budget_limit_usd"
@@ -116,14 +126,19 @@ METRIC_BUDGET_SPENT: Final = "modelmux_budget_spent_usd"
 METRIC_BUDGET_HELD: Final = "modelmux_budget_held_usd"
 METRIC_BUDGET_RESETS: Final = "modelmux_budget_resets_at_seconds"
 METRIC_BUDGET_UNDERRUN: Final = "modelmux_budget_underrun_usd_total"
+METRIC_BUDGET_BEYOND: Final = "modelmux_budget_beyond_leases_usd_total"
 METRIC_IN_DOUBT: Final = "modelmux_in_doubt_usd_total"
 METRIC_STORE_UP: Final = "modelmux_store_up"
+METRIC_LIMITS_SHARED: Final = "modelmux_limits_shared"
 METRIC_LEDGER_ROWS: Final = "modelmux_ledger_rows_total"
 METRIC_LEDGER_UNPRICED: Final = "modelmux_ledger_unpriced_requests_total"
 METRIC_LEDGER_WAITING: Final = "modelmux_ledger_rows_waiting"
 METRIC_LEDGER_LAG: Final = "modelmux_ledger_lag_seconds"
 METRIC_LEDGER_LOST: Final = "modelmux_ledger_rows_lost_total"
 METRIC_LEDGER_ERRORS: Final = "modelmux_ledger_errors_total"
+METRIC_EXCHANGE: Final = "modelmux_exchange_seconds"
+METRIC_LEASE_SHORT: Final = "modelmux_lease_short_total"
+METRIC_RECALL: Final = "modelmux_recall_seconds"
 METRIC_JOURNAL_SLOTS: Final = "modelmux_journal_slots_used"
 METRIC_STORE_FAILURES: Final = "modelmux_response_store_failures_total"
 METRIC_LOG_LINES_DROPPED: Final = "modelmux_log_lines_dropped_total"
@@ -172,6 +187,12 @@ METRICS: Final[dict[str, MetricInfo]] = {
         ("route", "type"),
         "tokens of all attempts; type is input, cache_read, cache_write or output",
     ),
+    METRIC_CACHE_UNREAD: MetricInfo(
+        "counter",
+        ("route",),
+        "tokens that a caller wrote to the prompt cache, and had not read when it wrote there again: they cost more "
+        "than input, for nothing",
+    ),
     METRIC_IN_FLIGHT: MetricInfo("gauge", (), "requests in flight"),
     METRIC_ATTEMPTS: MetricInfo(
         "counter", ("deployment", "result"), "calls to Vertex AI; result is ok or the kind of error"
@@ -207,6 +228,15 @@ METRICS: Final[dict[str, MetricInfo]] = {
         "tokens of all attempts by team; type as in modelmux_tokens_total",
         only="accounts",
     ),
+    METRIC_TAG_REQUESTS: MetricInfo(
+        "counter", ("tag", "outcome"), "requests that ended, by the values of metrics.tag; with that only"
+    ),
+    METRIC_TAG_TOKENS: MetricInfo(
+        "counter", ("tag", "type"), "tokens of all attempts by metrics.tag; type as in modelmux_tokens_total"
+    ),
+    METRIC_TAG_COST: MetricInfo(
+        "counter", ("tag",), "what requests cost, by their rows of the ledger and by metrics.tag", only="accounts"
+    ),
     METRIC_PRICE_MISSING: MetricInfo(
         "counter", ("model",), "requests to a model without a price: their cost is not in any sum", only="accounts"
     ),
@@ -228,11 +258,17 @@ METRICS: Final[dict[str, MetricInfo]] = {
     METRIC_BUDGET_UNDERRUN: MetricInfo(
         "counter", (), "what requests cost above what they held of budgets, which may be passed by so much"
     ),
+    METRIC_BUDGET_BEYOND: MetricInfo(
+        "counter", (), "what requests held of budgets beyond leases, because the store of accounts did not answer"
+    ),
     METRIC_IN_DOUBT: MetricInfo(
         "counter", (), "what budgets were charged because a process was killed and its use is not known"
     ),
     METRIC_STORE_UP: MetricInfo(
         "gauge", (), "1 if keys were read and the ledger was written at the last try, else 0", "min", "accounts"
+    ),
+    METRIC_LIMITS_SHARED: MetricInfo(
+        "gauge", (), "with `limits.redis`, 1 while nodes share rate limits, and 0 while each takes its part", "min",
     ),
     METRIC_LEDGER_ROWS: MetricInfo("counter", (), "rows that were written to the ledger"),
     METRIC_LEDGER_UNPRICED: MetricInfo(
@@ -248,6 +284,22 @@ METRICS: Final[dict[str, MetricInfo]] = {
         "rows of the ledger that were lost: too many waited, or the gateway stopped while they could not be written",
     ),
     METRIC_LEDGER_ERRORS: MetricInfo("counter", (), "attempts to write to the ledger that failed"),
+    METRIC_EXCHANGE: MetricInfo(
+        "histogram", ("store",), "transactions that write rows and exchange what processes keep of budgets",
+        only="accounts",
+    ),
+    METRIC_LEASE_SHORT: MetricInfo(
+        "counter",
+        ("store",),
+        "requests that had to wait for the store, because what their process kept of a budget was too little",
+        only="accounts",
+    ),
+    METRIC_RECALL: MetricInfo(
+        "histogram",
+        ("store",),
+        "how long these requests waited, for the store and for other processes to give back what they do not need",
+        only="accounts",
+    ),
     METRIC_JOURNAL_SLOTS: MetricInfo(
         "gauge", (), "requests that have a note in the journal, which becomes their row if the process is killed"
     ),
@@ -258,7 +310,7 @@ METRICS: Final[dict[str, MetricInfo]] = {
         "counter", ("output",), "log lines that the console, or the files, did not take in time"
     ),
     METRIC_SPANS_DROPPED: MetricInfo("counter", (), "spans of traces that no collector took"),
-    METRIC_TRACES_DROPPED: MetricInfo("counter", (), "records for modelmux trace that were not written"),
+    METRIC_TRACES_DROPPED: MetricInfo("counter", (), "records of requests, and captured bodies, that were not written"),
     METRIC_LOOP_LAG: MetricInfo("gauge", (), "how late the event loop was, the most in the last 15 seconds", "max"),
     METRIC_BUILD: MetricInfo("gauge", ("version", "python"), "1, with the versions of the gateway and of Python"),
     METRIC_WORKERS: MetricInfo("gauge", (), "workers that accept requests", only="workers"),
@@ -290,3 +342,7 @@ OUTPUT_FILES: Final = "files"
 # Values of the label ``team`` beside names of teams
 NO_TEAM: Final = "none"
 OTHER_TEAMS: Final = "_other"
+
+# Values of the label ``tag`` beside those of the configuration
+NO_TAG: Final = "none"
+OTHER_TAGS: Final = "_other"

@@ -17,6 +17,7 @@ from modelmux.telemetry.log import Log
 from modelmux.telemetry.loggable import loggable_word
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.telemetry.unread_cache import UnreadCache
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.redaction import redacted
 
@@ -59,14 +60,21 @@ class LogObserver:
 
     :param redact: removes secrets from what clients chose.
     :param keys: owner of a caller, see ``Caller`` -> id of the key, where the owner is not the id.
+    :param of_accounts: id of a key -> the fields that accounts add to the line of the request that was settled last;
+        None without accounts.
     """
 
     def __init__(
-        self, log: Log, redact: Callable[[str], str] = redacted, keys: Mapping[str, str] = MappingProxyType({})
+        self,
+        log: Log,
+        redact: Callable[[str], str] = redacted,
+        keys: Mapping[str, str] = MappingProxyType({}),
+        of_accounts: Callable[[str], Mapping[str, str | None]] | None = None,
     ) -> None:
         self._log = log
         self._redact = redact
         self._keys = keys
+        self._of_accounts = of_accounts
 
     def started(self) -> None:
         pass
@@ -98,7 +106,8 @@ class LogObserver:
     def settled(self, record: ExchangeRecord) -> None:
         error, usage, first = record.error, record.usage or _NO_USAGE, record.time_to_first_token
         last = record.attempts[-1] if record.attempts else None
-        caller = record.caller
+        caller, of_accounts = record.caller, self._of_accounts
+        key = None if caller.owner == KEYLESS else self._keys.get(caller.owner, caller.owner)
         self._log.info(
             names.EVENT_REQUEST,
             request_id=record.request_id,
@@ -123,13 +132,19 @@ class LogObserver:
             input_tokens=usage.input_tokens,
             cache_read_tokens=usage.cache_read_input_tokens,
             cache_write_tokens=usage.cache_creation_input_tokens,
+            cache_write_1h_tokens=usage.cache_creation.ephemeral_1h_input_tokens or None
+            if usage.cache_creation
+            else None,
             output_tokens=usage.output_tokens,
+            web_searches=usage.server_tool_use.web_search_requests or None if usage.server_tool_use else None,
             notices=log_value(record.notices) or None,
             upstream_request_id=record.upstream_request_id,
-            key=None if caller.owner == KEYLESS else self._keys.get(caller.owner, caller.owner),
+            key=key,
             team=caller.team or None,
             person=caller.person,
             trace_id=record.trace_id,
+            span_id=record.span_id,
+            **(_NO_FIELDS if of_accounts is None else of_accounts(key or "")),
             **client_tags(record.headers, self._redact),
         )
         types = {type for attempt in record.attempts for type in attempt.unknown_types}
@@ -146,6 +161,7 @@ class MetricsObserver:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._cache = UnreadCache()
 
     def started(self) -> None:
         self._metrics.total += 1
@@ -178,9 +194,15 @@ class MetricsObserver:
             metrics.time_to_first_token.observe(route, record.time_to_first_token)
         if record.is_sampled and record.trace_id is not None:
             metrics.duration.remember(route, record.duration, record.trace_id)
-        usage = record.usage
+        usage, tag = record.usage, metrics.by_tag.ended(record)
         if usage is not None:
-            self._count_tokens(route, usage, record.caller.team)
+            self._count_tokens(route, usage, record.caller.team, tag)
+            if metrics.token_sizes is not None:
+                metrics.token_sizes.observe(route, usage)
+            written, read = usage.cache_creation_input_tokens or 0, usage.cache_read_input_tokens or 0
+            unread = self._cache.settled(record.caller.owner, route, written, read)
+            if unread:
+                metrics.cache_unread.add_many(unread, route)
         if record.outcome == names.OUTCOME_OK:
             self._observe_times(route, record, usage)
 
@@ -192,7 +214,7 @@ class MetricsObserver:
         if record.stream and first is not None and output is not None and output > 1:
             metrics.time_per_output_token.observe(route, (record.duration - first) / (output - 1))
 
-    def _count_tokens(self, route: str, usage: Usage, team: str) -> None:
+    def _count_tokens(self, route: str, usage: Usage, team: str, tag: str | None) -> None:
         teams = self._metrics.teams
         for type, count in (
             ("input", usage.input_tokens),
@@ -204,9 +226,12 @@ class MetricsObserver:
                 self._metrics.tokens.add_many(count, route, type)
                 if teams is not None:
                     self._metrics.team_tokens.add_many(count, teams.of_path(team), type)
+                if tag is not None:
+                    self._metrics.by_tag.tokens.add_many(count, tag, type)
 
 
 _NO_USAGE = Usage()
+_NO_FIELDS: Mapping[str, str | None] = MappingProxyType({})
 
 
 def result_label(error: GatewayError) -> str:

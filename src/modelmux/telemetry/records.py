@@ -108,18 +108,33 @@ class AttemptRecord(Struct):
         return self.was_sent and not isinstance(self.error, UpstreamRefused | UpstreamUnreachable)
 
 
+class Charged(Struct, frozen=True, kw_only=True):
+    """What the row of a request in the ledger has of money.
+
+    :param cost: nano-USD; None if the price is unknown. :param price: its id.
+    :param hold: nano-USD that budgets held for its calls; None if none did.
+    """
+
+    cost: int | None
+    price: str | None
+    hold: int | None
+    tags: tuple[tuple[str, str], ...]
+
+
 class Admission(Struct):
     """The way of a request to its first attempt. Times are monotonic seconds.
 
     :param limits: what it has taken of the limits of its key, for whoever corrects it; None if there are none.
     :param waited: seconds that are not the gateway's: for its body, for admission, for files.
     :param queued_at: when it came to the gates. :param admitted_at: when they let it in; None before.
+    :param arrived_at: microseconds in UTC; None until it is asked for.
     """
 
     limits: Any = None
     waited: float = 0.0
     queued_at: float | None = None
     admitted_at: float | None = None
+    arrived_at: int | None = None
 
 
 class ExchangeRecord(Struct, frozen=True):
@@ -137,6 +152,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param end_user, metadata: as the body names them.
     :param trace_id: of its trace, 32 hexadecimal digits; None if the client began none, and nothing is traced here.
     :param is_sampled: that trace is kept, by the gateway or by its client.
+    :param span_id: of the span of the request, 16 hexadecimal digits; None where the gateway makes none.
     :param duration, time_to_first_token: seconds.
     """
 
@@ -164,6 +180,7 @@ class ExchangeRecord(Struct, frozen=True):
     metadata: Mapping[str, Any] | None = None
     trace_id: str | None = None
     is_sampled: bool = False
+    span_id: str | None = None
     admission: Admission = field(default_factory=Admission)
 
     @property

@@ -15,7 +15,8 @@ from prometheus_client import ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from modelmux.telemetry import names
-from modelmux.telemetry.counters import Observations
+from modelmux.telemetry.counters import Exemplars, Observations
+from modelmux.telemetry.deployment_report import DeploymentReport
 
 #: Value of every label where label sets were dropped: their sum is shown under it.
 OTHER: Final = "(other)"
@@ -29,11 +30,15 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 class MetricValues(msgspec.Struct, array_like=True):
-    """Metrics as plain numbers: name of the metric -> label values -> number."""
+    """Metrics as plain numbers: name of the metric -> label values -> number.
+
+    :param exemplars: of histograms, of processes that run.
+    """
 
     counters: dict[str, dict[tuple[str, ...], float]] = {}
     histograms: dict[str, dict[str, Observations]] = {}
     gauges: dict[str, dict[tuple[str, ...], float]] = {}
+    exemplars: dict[str, Exemplars] = {}
 
 
 class WorkerStatus(msgspec.Struct, kw_only=True, array_like=True):
@@ -47,6 +52,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True, array_like=True):
     :param started: Unix seconds.
     :param in_flight: requests that run.
     :param directory_version: of the accounts by which it admits requests; None without accounts.
+    :param deployments: those that are in use, or left alone.
     """
 
     pid: int
@@ -58,6 +64,7 @@ class WorkerStatus(msgspec.Struct, kw_only=True, array_like=True):
     started: float = 0.0
     in_flight: int = 0
     directory_version: int | None = None
+    deployments: list[DeploymentReport] = []
 
 
 class WorkerReport(WorkerStatus, kw_only=True, array_like=True):
@@ -137,7 +144,7 @@ def add_finished(finished: FinishedWorkers, number: int, report: WorkerReport) -
 
 def merge(reports: Iterable[MetricValues]) -> MetricValues:
     """Metrics, added up; of some gauges the largest or the smallest of all, see ``names.METRICS``."""
-    total = MetricValues({}, {}, {})
+    total = MetricValues({}, {}, {}, {})
     for values in reports:
         _add_numbers(total.counters, values.counters)
         _add_gauges(total.gauges, values.gauges)
@@ -145,6 +152,10 @@ def merge(reports: Iterable[MetricValues]) -> MetricValues:
             histogram = total.histograms.setdefault(name, {})
             for label, observations in by_label.items():
                 histogram[label] = _add_observations(histogram.get(label), observations)
+        for name, exemplars in values.exemplars.items():
+            by_value = total.exemplars.setdefault(name, {})
+            for label, traces in exemplars.items():
+                by_value[label] = by_value.get(label, {}) | traces
     return total
 
 
@@ -207,9 +218,13 @@ def _add_observations(total: Observations | None, observations: Observations) ->
 
 
 def encode_report(report: WorkerReport | FinishedWorkers, limit: int) -> bytes:
-    """A report as MessagePack, in at most ``limit`` bytes. What does not fit is dropped as a label set and not as a
-    number: it is added up under ``OTHER`` and counted, so that sums over all label sets stay exact."""
+    """A report as MessagePack, in at most ``limit`` bytes. Exemplars are left out first. What does not fit then is
+    dropped as a label set and not as a number: it is added up under ``OTHER`` and counted, so that sums over all label
+    sets stay exact."""
     encoded = _ENCODER.encode(report)
+    if len(encoded) > limit and report.metrics.exemplars:
+        report = msgspec.structs.replace(report, metrics=msgspec.structs.replace(report.metrics, exemplars={}))
+        encoded = _ENCODER.encode(report)
     return encoded if len(encoded) <= limit else _ENCODER.encode(_bounded(report, limit))
 
 

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 Headers = list[tuple[bytes, bytes]]
+#: On responses to requests whose bodies are kept.
+CAPTURE_NOTICE: Final = (b"x-modelmux-capture", b"bodies")
 
 
 def find_raw_header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

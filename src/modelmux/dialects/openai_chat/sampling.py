@@ -50,7 +50,9 @@ def translate_stop(stop: str | list[str] | None, notices: Notices) -> list[str] 
 
     :raises InvalidRequest: too many of them.
     """
-    sequences = [stop] if isinstance(stop, str) else stop or []
+    if stop is None:
+        return None
+    sequences = [stop] if isinstance(stop, str) else stop
     if len(sequences) > MAX_STOP_SEQUENCES:
         raise InvalidRequest(f"Too many stop sequences: at most {MAX_STOP_SEQUENCES}.", param="stop")
     accepted = list(dict.fromkeys(s for s in sequences if s.strip()))

@@ -28,6 +28,8 @@ def translate_tools(request: ChatRequest, ctx: TranslationContext) -> Translated
 
     :raises InvalidRequest: two tools with one name, or a kind of tool that has no counterpart.
     """
+    if not request.tools and not request.functions:
+        return TranslatedTools([], {})
     tools: list[anthropic.Tool] = []
     paths: dict[str, str] = {}
     for declared, path in _declared(request):

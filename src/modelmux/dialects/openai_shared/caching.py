@@ -39,6 +39,8 @@ def read_options(
     :param marker: ``cache_control`` of the request itself.
     :raises InvalidRequest: an unknown lifetime or mode.
     """
+    if options is None and marker is None:
+        return CacheOptions(orphan_breakpoint=orphan_breakpoint)
     options = options or {}
     mode = options.get("mode")
     if mode not in (None, "implicit", "explicit"):

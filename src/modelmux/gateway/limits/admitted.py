@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from modelmux.accounts.limit_leases import Seen
 from modelmux.accounts.limits import AppliedLimit
 from modelmux.accounts.rate_limits import MINUTE, TICKS_PER_SECOND
 from modelmux.accounts.rates import Rate
@@ -33,6 +34,10 @@ class Gauge(Struct, frozen=True):
         return counters.counter(self.name, tick, is_claim=self.applied.is_claim)
 
 
+#: A limit with its counter and what was seen of it before the request.
+Taken = tuple[Gauge, Counter, Seen]
+
+
 class Expected(Struct, frozen=True):
     """Tokens that a request is expected to use; the requests are itself."""
 
@@ -48,13 +53,12 @@ class Expected(Struct, frozen=True):
 class Admitted(Struct):
     """
     :param tick: of the admission.
-    :param taken: each limit with its counter and what counted before the request.
     :param is_settled: it has passed all gates: what it has used is known with its row.
     """
 
     tick: int
     expected: Expected
-    taken: Sequence[tuple[Gauge, Counter, int]]
+    taken: Sequence[Taken]
     is_settled: bool = False
 
     @property
@@ -89,11 +93,21 @@ class Admitted(Struct):
         """
         resets_in = max((self.tick + MINUTE + 1) / TICKS_PER_SECOND - clock, 0.0)
         left = [
-            (gauge.rate, gauge.limit // counter.share or 1, used + self.expected.needed(gauge.rate))
-            for gauge, counter, used in self.taken
+            (gauge.rate, seen.limit, seen.used + self.expected.needed(gauge.rate))
+            for gauge, _, seen in self.taken
             if gauge.rate != "concurrent"
         ]
         return tightest(left, resets_in, now)
+
+
+def admit(taken: Sequence[Taken], expected: Expected, tick: int) -> Admitted:
+    """Count a request for which there was room, in the step of the event loop that has seen it."""
+    for gauge, counter, _ in taken:
+        if gauge.rate == "concurrent":
+            counter.enter()
+        else:
+            counter.add(tick, expected.needed(gauge.rate))
+    return Admitted(tick, expected, taken)
 
 
 def tightest(left: Sequence[tuple[Rate, int, int]], resets_in: float, now: float) -> list[RateLimit]:

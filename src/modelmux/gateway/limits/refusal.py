@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from modelmux.accounts.limit_leases import Seen
 from modelmux.accounts.limits import AppliedLimit
 from modelmux.accounts.rates import Rate
 
@@ -18,18 +19,28 @@ _MAY: Final[dict[Rate, tuple[str, str]]] = {
     "otpm": ("{limit} tokens of output a minute", "{used} count in the last minute"),
     "concurrent": ("{limit} request{s} at once", "{used} are running"),
 }  # fmt: skip
+#: There is room, but not on this node yet.
+_LEASING: Final = "of what is left, this node has to get its part first"
+#: There is room, for those who came before.
+_BEHIND: Final = "earlier requests wait for what is left"
 _HOLDERS: Final = {"key": "The API key {!r} may use", "person": "{!r} may use, with all keys together,",
                    "team": "The team {!r} may use"}  # fmt: skip
 
 
-def message_of(applied: AppliedLimit, rate: Rate, limit: int, used: int, needed: int) -> str:
-    """One sentence. :param needed: tokens that the request is expected to use."""
+def message_of(applied: AppliedLimit, rate: Rate, seen: Seen, needed: int, *, is_behind: bool = False) -> str:
+    """One sentence.
+
+    :param needed: requests, or tokens that the request is expected to use. :param is_behind: others wait for the limit.
+    """
     may, counts = _MAY[rate]
+    limit, used = seen.limit, seen.used
     may = may.format(limit=f"{limit:,}", s="" if limit == 1 else "s")
     text = f"{_holder(applied)} {may}; {counts.format(used=f'{used:,}')}"
-    if rate in ("rpm", "concurrent"):
+    if rate not in ("rpm", "concurrent"):
+        text = f"{text}, and this request is expected to use {needed:,}"
+    if used + needed > limit:
         return f"{text}."
-    return f"{text}, and this request is expected to use {needed:,}."
+    return f"{text}; {_BEHIND if is_behind else _LEASING}."
 
 
 def hint_of(rate: Rate, seconds: float, contact: str) -> str:

@@ -1,4 +1,4 @@
-"""One task of this process that goes on until it is ended."""
+"""Tasks of this process that go on until they are ended."""
 
 from __future__ import annotations
 
@@ -24,3 +24,21 @@ class BackgroundLoop:
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
+
+
+class BackgroundTask:
+    """Runs ``_run`` of a subclass from ``start`` to ``aclose``. What is not done by then, the next start does."""
+
+    def __init__(self) -> None:
+        self._loop = BackgroundLoop()
+
+    def start(self) -> None:
+        """Idempotent."""
+        self._loop.start(self._run)
+
+    async def aclose(self) -> None:
+        """Idempotent."""
+        await self._loop.aclose()
+
+    async def _run(self) -> None:
+        raise NotImplementedError

@@ -7,47 +7,59 @@ enough.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
-from modelmux.accounts.adjustments import limit_of
 from modelmux.accounts.alerts import Watches
-from modelmux.accounts.attribution import end_user_of
 from modelmux.accounts.budget_windows import usable_zone_of_budget
-from modelmux.accounts.budgets import Request, chain_of, depends_on_request
 from modelmux.accounts.debits import debits_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
-from modelmux.accounts.lease_book import LeaseBook
+from modelmux.accounts.lease_book import BETWEEN_SECONDS, RECALL_SECONDS, LeaseBook
+from modelmux.accounts.lease_term import LeaseTerm
 from modelmux.accounts.periods import day_of
 from modelmux.accounts.slices import Hold, WindowKey
 from modelmux.accounts.usual_output import UsualOutput
-from modelmux.accounts.windows import CurrentWindows
 from modelmux.accounts.worst_case import tokens_that_fit, worst_case
 from modelmux.catalog.prices import Price
 from modelmux.claude.demand import Demand, demand_of
 from modelmux.errors import BudgetSpent, NotPermitted, StoreUnavailable
 from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.metering.applied_budgets import BudgetFinder, BudgetWindow
+from modelmux.gateway.metering.arrival import arrival_of
 from modelmux.gateway.metering.budget_refusal import refusal
 from modelmux.gateway.metering.clamp import clamped, limit_fields, output_that_fits
-from modelmux.gateway.metering.entry_of import Rules, row_tags
+from modelmux.gateway.metering.entry_of import Rules
 from modelmux.gateway.metering.exact_prompt import exact_prompt
-from modelmux.gateway.metering.held import BudgetWindow, Held
+from modelmux.gateway.metering.held import Held
+from modelmux.gateway.metering.outage_allowance import OutageAllowance
 from modelmux.gateway.preparation import Prepared
 from modelmux.routing.model import Deployment
 from modelmux.runtime import Runtime
-from modelmux.store.base import StoreFailed
+from modelmux.store.base import StoreFailed, accounts_unavailable
 from modelmux.store.ledger.writer import LedgerWriter
 
-#: Seconds for which a request waits for what other processes have leased and do not need.
-RECALL_SECONDS: Final = 1.0
-#: Seconds between two exchanges of a request that waits.
-_BETWEEN: Final = 0.05
-_MICRO: Final = 1_000_000
 _OPERATOR: Final = "the operator of this gateway"
+
+
+class _Lack(NamedTuple):
+    """What a call needs beyond what its process has leased.
+
+    :param more: in addition to what is held. :param before: what the calls before it may have cost.
+    """
+
+    held: Held
+    more: Mapping[WindowKey, int]
+    before: Mapping[WindowKey, int]
+    demand: Demand
+    deployment: Deployment
+    exchange: Exchange
 
 
 class BudgetGuard:
@@ -60,8 +72,11 @@ class BudgetGuard:
     :param watches: gets the windows whose thresholds may be reached.
     :param usual: how long answers are, for budgets that hold no more than that.
     :param on_underrun: gets the nano-USD that a request cost above its hold.
+    :param on_short: gets the seconds for which a request waited, because its process had leased too little.
     :param open_journal: is called before anything is held, and raises what keeps notes from being written: what a
         process without a journal had leased counts as spent when it is killed.
+    :param term: of the leases; None if it never ends.
+    :param allowance: what may be held beyond leases while the store does not answer; None for nothing.
     """
 
     def __init__(
@@ -78,7 +93,10 @@ class BudgetGuard:
         watches: Watches | None = None,
         usual: UsualOutput | None = None,
         on_underrun: Callable[[int], None] = lambda _: None,
+        on_short: Callable[[float], None] = lambda _: None,
         open_journal: Callable[[], object] = lambda: None,
+        term: LeaseTerm | None = None,
+        allowance: OutageAllowance | None = None,
     ) -> None:
         self._book = book
         self._writer = writer
@@ -86,13 +104,16 @@ class BudgetGuard:
         self._rules = rules
         self._runtime = runtime
         self._zone = zone
-        self._current = CurrentWindows()
+        self._finder = BudgetFinder(directory, rules, zone)
         self._wait = wait
         self._refuses_unpriced = refuses_unpriced
         self._watches = watches or Watches()
         self._usual = usual or UsualOutput()
         self._on_underrun = on_underrun
+        self._on_short = on_short
         self._open_journal = open_journal
+        self._term = term or LeaseTerm(math.inf)
+        self._allowance = allowance if allowance is not None and allowance.is_open else None
 
     async def hold(
         self, exchange: Exchange, prepared: Prepared, deployment: Deployment
@@ -107,20 +128,19 @@ class BudgetGuard:
         last = exchange.attempts[-1] if exchange.attempts else None
         held: Held | None = None if last is None else last.held
         if held is None:
-            directory = self._directory()
-            if not directory.budgets:
+            applied = self._finder.find(exchange, arrival_of(exchange, self._runtime))
+            if not applied.windows:
                 return None, prepared
-            held = Held(self._windows(exchange, directory), Hold({}), exchange.inbound.caller.team)
-        if not held.windows:
-            return None, prepared
-        windows = [one for one in held.windows if one.counts(deployment.card.id)]
-        before = held.billed(last_too=last is not None and last.may_be_billed)
+            held = Held(applied, Hold({}), exchange.inbound.caller.team)
+        before = {} if last is None else held.billed(last_too=last.may_be_billed)
         worst: dict[WindowKey, int] = {}
         held.demand = None
-        if any(one.is_hard for one in windows):
+        hard = held.applied.held_for(deployment.card.id)
+        if hard:
             self._open_journal()
-            worst, prepared = await self._hold_call(exchange, prepared, deployment, held, windows, before)
+            worst, prepared = await self._hold_call(exchange, prepared, deployment, held, hard, before)
         held.before, held.worst = before, worst
+        held.note_amounts()
         return held, prepared
 
     async def _hold_call(
@@ -132,7 +152,7 @@ class BudgetGuard:
         windows: Sequence[BudgetWindow],
         before: Mapping[WindowKey, int],
     ) -> tuple[dict[WindowKey, int], Prepared]:
-        """What the call costs at most, which is held now, and the request; see ``hold``."""
+        """What the call costs at most, which is held now, and the request; see ``hold``. :param windows: hard ones."""
         most_prompt: int | None = None
         while True:
             if exchange.is_costly:
@@ -142,10 +162,14 @@ class BudgetGuard:
             if most_prompt is not None:
                 demand = replace(demand, prompt=min(demand.prompt, most_prompt))
             worst, amounts = self._worst(windows, demand, deployment, exchange), held.hold.amounts
-            more = {key: amount + before.get(key, 0) - amounts.get(key, 0) for key, amount in worst.items()}
-            more = {key: amount for key, amount in more.items() if amount > 0}
+            more = {
+                key: missing
+                for key, amount in worst.items()
+                if (missing := amount + before.get(key, 0) - amounts.get(key, 0)) > 0
+            }
             try:
-                await self._extend(held, more, before, demand, deployment, exchange)
+                if not self._try(held, more):
+                    await self._obtain(_Lack(held, more, before, demand, deployment, exchange))
             except BudgetSpent:
                 short = self._book.missing(more)
                 left = {key: amounts.get(key, 0) - before.get(key, 0) + sum(of) for key, of in short.items()}
@@ -174,9 +198,8 @@ class BudgetGuard:
         :returns: the row with what it spent of which windows.
         """
         amounts = held.hold.amounts
-        costs = dict(amounts) if entry is None else debits_of(entry, held.charged(), self._rules.prices)
-        hold = held.money
-        for one in held.windows:
+        costs = dict(amounts) if entry is None else debits_of(entry, held.charged, self._rules.current_prices())
+        for one in held.applied.windows:
             if costs.get(one.key):
                 self._watches.charged(one.key, one.watch)
         self._book.settle(held.hold, costs, self._runtime.clock())
@@ -184,101 +207,106 @@ class BudgetGuard:
             return None
         if (underrun := held.underrun(costs)) > 0:
             self._on_underrun(underrun)
-        if any(one.budget.reserve == "expected" for one in held.windows):
+        if held.applied.expects:
             for attempt in entry.attempts:
                 if attempt.result == "ok" and attempt.counts is not None and attempt.model is not None:
                     self._usual.add(entry.key, attempt.model, attempt.counts.output)
-        return entry.charged(tuple((key, cost) for key, cost in costs.items() if cost), hold)
-
-    def _windows(self, exchange: Exchange, directory: Directory) -> list[BudgetWindow]:
-        """Those that a request is charged to, if their model is called: the ones of the moment at which it arrived."""
-        inbound, decoded, rules = exchange.inbound, exchange.decoded, self._rules
-        caller = inbound.caller
-        key, teams = rules.keys.get(caller.owner, caller.owner), tuple(caller.team.split("/")) if caller.team else ()
-        candidates = directory.budgets_of((key, caller.person, *teams))
-        end_user, tags = None, {}
-        if any(depends_on_request(budget.applies_to) for budget in candidates):
-            end_user = end_user_of(inbound.headers, rules.end_user_headers, decoded.end_user if decoded else None)
-            metadata = decoded.metadata if decoded else None
-            tags = dict(row_tags(inbound.headers, metadata, caller.tags, rules.redact))
-        request = Request(
-            key=key,
-            teams=teams,
-            person=caller.person,
-            end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
-            route=exchange.route.name if exchange.route is not None else "",
-            tags=tags,
-        )
-        now = self._arrived_at(exchange)
-        windows = []
-        for budget, subject in chain_of(candidates, request):
-            window = self._current.at(budget.window, now, usable_zone_of_budget(directory, budget, self._zone))
-            limit = limit_of(budget, directory.adjustments_of(budget.id, subject), subject, window, now)
-            windows.append(BudgetWindow(WindowKey(budget.id, subject, window.start), budget, limit, window.end))
-        return windows
+        return entry.charged(tuple([pair for pair in costs.items() if pair[1]]), held.money)
 
     def _worst(
         self, windows: Sequence[BudgetWindow], demand: Demand, deployment: Deployment, exchange: Exchange
     ) -> dict[WindowKey, int]:
-        """Of the hard ones."""
+        """What the call costs at most. :param windows: hard ones."""
         price = self._price(deployment, exchange)
         owner, model = exchange.inbound.caller.owner, deployment.card.id
         amounts = {}
         for one in windows:
-            if one.is_hard:
-                its = demand
-                if one.budget.reserve == "expected":
-                    its = self._usual.expected(self._rules.keys.get(owner, owner), model, demand)
-                amount = worst_case(its, one.budget.unit, price, deployment.location)
-                if amount is None and self._refuses_unpriced:
-                    raise NotPermitted(
-                        f"The price of {deployment.card.id} is unknown, and the budget {one.budget.name!r} limits what "
-                        "may be spent.",
-                        code="price_unknown",
-                        hint="The operator can set it in [accounts.prices], or set accounts.unknown_price.",
-                    )
-                amounts[one.key] = amount or 0
+            its = demand
+            if one.expects:
+                its = self._usual.expected(self._rules.keys.get(owner, owner), model, demand)
+            amount = worst_case(its, one.unit, price, deployment.location)
+            if amount is None and self._refuses_unpriced:
+                raise NotPermitted(
+                    f"The price of {deployment.card.id} is unknown, and the budget {one.budget.name!r} limits what "
+                    "may be spent.",
+                    code="price_unknown",
+                    hint="The operator can set it in [accounts.prices], or set accounts.unknown_price.",
+                )
+            amounts[one.key] = amount or 0
         return amounts
 
-    async def _extend(
-        self,
-        held: Held,
-        more: Mapping[WindowKey, int],
-        before: Mapping[WindowKey, int],
-        demand: Demand,
-        deployment: Deployment,
-        exchange: Exchange,
-    ) -> None:
-        """:raises BudgetSpent: :raises StoreUnavailable:"""
-        limits = {one.key: one.limit for one in held.windows}
-        if self._try(held, more, limits):
+    async def _obtain(self, lack: _Lack) -> None:
+        """Hold more than the process has leased: with an exchange, and in an outage beyond its leases, if that is
+        allowed. :raises BudgetSpent: :raises StoreUnavailable:"""
+        allowance, clock = self._allowance, self._runtime.clock
+        if allowance is None:
+            await self._extend(lack)
             return
-        clock = self._runtime.clock
-        waits = any(one.budget.on_short == "wait" for one in held.windows if one.key in more)
-        until = clock() + (max(self._wait, RECALL_SECONDS) if waits else RECALL_SECONDS)
+        held, more, outage, failure = lack.held, lack.more, allowance.outage, None
+        if outage.asks(clock()):
+            try:
+                await self._extend(lack, outage.waits)
+            except TimeoutError:
+                outage.failed(clock())
+            except StoreUnavailable as error:
+                failure = error
+                outage.failed(clock())
+            else:
+                return
+        parts = {one.key: allowance.part for one in held.windows if one.is_money}
+        beyond = self._book.extend_beyond(
+            held.hold, more, held.applied.limits, parts, clock(), has_ended=self._has_ended
+        )
+        if not isinstance(beyond, str):
+            allowance.used(beyond)
+            return
+        if failure is None and (beyond == "refused" or _waits(held, more)):  # as without an allowance: it may be slow
+            try:
+                await self._extend(lack)
+            except StoreUnavailable as error:
+                failure = error
+                outage.failed(clock())
+            else:
+                return
+        if beyond == "spent" or failure is None:
+            raise self._refusal(lack)
+        raise failure
+
+    async def _extend(self, lack: _Lack, patience: float | None = None) -> None:
+        """Hold more than the process has leased.
+
+        :param patience: seconds for which it waits for each answer; None if that is for the store to say.
+        :raises BudgetSpent: :raises StoreUnavailable: :raises TimeoutError: an answer took longer.
+        """
+        held, more, clock = lack.held, lack.more, self._runtime.clock
+        if self._has_ended:
+            await self._renew()
+            if self._try(held, more):
+                return
+        waits, since = _waits(held, more), clock()
         self._book.wait(more)
         try:
             while True:
-                await self._exchange()
-                if self._try(held, more, limits):
+                async with asyncio.timeout(patience):  # the exchange goes on
+                    await self._exchange()
+                if self._has_ended:
+                    raise _unavailable("its answer came late")
+                if self._try(held, more):
                     return
-                if clock() >= until or not (waits or self._book.may_come(more)):
+                what = self._book.after_exchange(more, since, clock(), self._wait if waits else None)
+                if what == "late":
+                    raise _unavailable("its answers come slowly")
+                if what == "refuse":
                     break
-                await self._runtime.sleep(_BETWEEN)
+                await self._runtime.sleep(BETWEEN_SECONDS)
         finally:
             self._book.wait(more, -1)
-        raise self._refusal(held, more, before, demand, deployment, exchange)
+            self._on_short(clock() - since)
+        raise self._refusal(lack)
 
-    def _refusal(
-        self,
-        held: Held,
-        more: Mapping[WindowKey, int],
-        before: Mapping[WindowKey, int],
-        demand: Demand,
-        deployment: Deployment,
-        exchange: Exchange,
-    ) -> BudgetSpent:
+    def _refusal(self, lack: _Lack) -> BudgetSpent:
         """Names the window in which the fewest tokens fit."""
+        held, more, before, demand, deployment, exchange = lack
         price, location = self._price(deployment, exchange), deployment.location
         short = self._book.missing(more) or dict.fromkeys(more, (0, 0))
         tightest: tuple[int, float, BudgetWindow] | None = None
@@ -307,30 +335,42 @@ class BudgetGuard:
             now=self._runtime.now(),
         )
 
-    def _try(self, held: Held, more: Mapping[WindowKey, int], limits: Mapping[WindowKey, int]) -> bool:
-        hold = self._book.reserve(more, limits, self._runtime.clock())
-        if hold is None:
+    @property
+    def _has_ended(self) -> bool:
+        """Whether the leases of this process may be ended by others at any moment."""
+        return self._term.has_ended(self._runtime.clock())
+
+    def _try(self, held: Held, more: Mapping[WindowKey, int]) -> bool:
+        if more and self._has_ended:
             return False
-        for key, amount in hold.amounts.items():
-            held.hold.amounts[key] = held.hold.amounts.get(key, 0) + amount
-        return True
+        return self._book.extend(held.hold, more, held.applied.limits, self._runtime.clock())
+
+    async def _renew(self) -> None:
+        """The process may have stood still, and the store be well. :raises StoreUnavailable:"""
+        with contextlib.suppress(TimeoutError):  # the exchange goes on
+            async with asyncio.timeout(RECALL_SECONDS):
+                await self._exchange()
+        if self._has_ended:
+            raise _unavailable("the leases of this process could not be renewed")
 
     async def _exchange(self) -> None:
         try:
             await self._writer.exchange()
         except StoreFailed as error:
-            failure = StoreUnavailable(
-                "The budgets of this request cannot be read at the moment.",
-                code="accounts_unavailable", hint="Try again in a moment.", detail=str(error),
-            )  # fmt: skip
-            failure.retry_after = 2.0
-            raise failure from None
-
-    def _arrived_at(self, exchange: Exchange) -> int:
-        """Microseconds in UTC."""
-        return round((self._runtime.now() - self._runtime.clock() + exchange.inbound.received_at) * _MICRO)
+            raise _unavailable(str(error)) from None
+        except TimeoutError:
+            raise _unavailable("it does not answer") from None
 
     def _price(self, deployment: Deployment, exchange: Exchange) -> Price | None:
         """That of the day on which the request arrived, as its row has it."""
-        day = day_of(self._arrived_at(exchange))
-        return self._rules.prices.price(deployment.card.id, day)
+        day = day_of(arrival_of(exchange, self._runtime))
+        return self._rules.current_prices().price(deployment.card.id, day)
+
+
+def _waits(held: Held, more: Mapping[WindowKey, int]) -> bool:
+    """Whether a budget asks for that, of those in which more is to be held."""
+    return any(one.budget.on_short == "wait" for one in held.windows if one.key in more)
+
+
+def _unavailable(detail: str) -> StoreUnavailable:
+    return accounts_unavailable("The budgets of this request cannot be read at the moment.", detail)

@@ -12,7 +12,7 @@ from modelmux.accounts.budget_windows import WindowState
 from modelmux.accounts.budgets import Budget
 from modelmux.accounts.directory import Directory
 from modelmux.catalog.prices import NANO
-from modelmux.gateway.metering.background_loop import BackgroundLoop
+from modelmux.gateway.metering.background_loop import BackgroundTask
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.base import Ledger
@@ -26,7 +26,7 @@ MOST: Final = 200
 _MICRO: Final = 1_000_000
 
 
-class BudgetMetrics:
+class BudgetMetrics(BackgroundTask):
     """Reads at the start, and again and again after that.
 
     :param directory: returns that of now. :param zone: returns ``accounts.zone``.
@@ -36,20 +36,12 @@ class BudgetMetrics:
     def __init__(
         self, ledger: Ledger, directory: Callable[[], Directory], zone: Callable[[], tzinfo], runtime: Runtime
     ) -> None:
+        super().__init__()
         self._ledger = ledger
         self._directory = directory
         self._zone = zone
         self._runtime = runtime
-        self._loop = BackgroundLoop()
         self.numbers: tuple[BudgetNumbers, ...] = ()
-
-    def start(self) -> None:
-        """Idempotent."""
-        self._loop.start(self._run)
-
-    async def aclose(self) -> None:
-        """Idempotent."""
-        await self._loop.aclose()
 
     async def _run(self) -> None:
         while True:

@@ -8,7 +8,7 @@ from typing import Final
 from modelmux.accounts.budgets import Unit
 from modelmux.claude.demand import Demand
 from modelmux.errors import BudgetSpent
-from modelmux.gateway.metering.held import BudgetWindow
+from modelmux.gateway.metering.applied_budgets import BudgetWindow
 
 _MICRO: Final = 1_000_000
 _NANO_PER_CENT: Final = 10_000_000

@@ -15,7 +15,7 @@ from modelmux.claude.native import NativeRequest
 from modelmux.claude.notices import Notice
 from modelmux.claude.request import FieldNames
 from modelmux.gateway.exchange import Exchange
-from modelmux.gateway.metering.held import BudgetWindow
+from modelmux.gateway.metering.applied_budgets import BudgetWindow
 from modelmux.gateway.preparation import Prepared
 
 _REASON = "A budget of this key has no room for more tokens."

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -20,14 +23,15 @@ from modelmux.claude.token_estimate import estimate_tokens
 from modelmux.telemetry.loggable import first_word, loggable_word
 from modelmux.telemetry.observers import result_label
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, Outcome
-from modelmux.wire.http import find_raw_header
 
 #: Characters of a name that a client chose.
 MAX_NAME: Final = 256
 _MICRO: Final = 1_000_000
+#: Texts of clients whose quoted form is remembered.
+_REMEMBERED: Final = 1_000
 
 
-class Rules(Struct, frozen=True, kw_only=True):
+class Rules:
     """What a row depends on beside the request.
 
     :param current_prices: returns those of now.
@@ -37,15 +41,23 @@ class Rules(Struct, frozen=True, kw_only=True):
     :param redact: removes secrets from what clients chose.
     """
 
-    current_prices: Callable[[], PriceList]
-    keys: Mapping[str, str] = {}
-    end_user_headers: Sequence[bytes] = ()
-    end_user_form: Callable[[str], str]
-    redact: Callable[[str], str]
-
-    @property
-    def prices(self) -> PriceList:
-        return self.current_prices()
+    def __init__(
+        self,
+        *,
+        current_prices: Callable[[], PriceList],
+        end_user_form: Callable[[str], str],
+        redact: Callable[[str], str],
+        keys: Mapping[str, str] = MappingProxyType({}),
+        end_user_headers: Sequence[bytes] = (),
+    ) -> None:
+        self.current_prices = current_prices
+        self.keys = keys
+        self.end_user_headers = end_user_headers
+        self.end_user_form = end_user_form
+        self.redact = redact
+        #: What a row quotes of a model's name, and of a ``user-agent``: most requests have one of a few.
+        self.model_word = lru_cache(_REMEMBERED)(functools.partial(loggable_word, redact=redact))
+        self.agent_word = lru_cache(_REMEMBERED)(functools.partial(first_word, redact=redact))
 
 
 class _Limit(Struct):
@@ -57,11 +69,14 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
 
     :param at: microseconds in UTC, when the request arrived.
     """
-    charges = _charges(record.attempts, at, rules.prices)
+    charges = _charges(record.attempts, at, rules.current_prices())
     counts, cost, price = total(charges)
     last = record.attempts[-1] if record.attempts else None
     end_user = end_user_of(record.headers, rules.end_user_headers, record.end_user)
-    agent = find_raw_header(record.headers, b"user-agent")
+    sent = dict(reversed(record.headers))  # of a name that comes twice, the first
+    agent, id_sent = sent.get(b"user-agent"), sent.get(b"x-request-id")
+    has_tags = b"x-modelmux-tags" in sent or record.metadata or record.caller.tags
+    has_id = id_sent is not None and id_sent == record.request_id.encode()
     first = record.time_to_first_token
     return Entry(
         id=id,
@@ -70,10 +85,10 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         person=record.caller.person,
         team=record.caller.team,
         end_user=None if end_user is None else rules.end_user_form(rules.redact(end_user)),
-        tags=row_tags(record.headers, record.metadata, record.caller.tags, rules.redact),
+        tags=row_tags(record.headers, record.metadata, record.caller.tags, rules.redact) if has_tags else (),
         dialect=record.dialect,
         operation=record.operation,
-        requested=None if record.requested_model is None else loggable_word(record.requested_model, rules.redact),
+        requested=None if record.requested_model is None else rules.model_word(record.requested_model[:MAX_NAME]),
         route=record.route,
         model=None if last is None else last.card.id,
         location=None if last is None else last.location or None,
@@ -86,16 +101,24 @@ def entry_of(record: ExchangeRecord, id: bytes, at: int, rules: Rules) -> Entry:
         counts=counts,
         cost=cost,
         price=price,
-        estimated=any(one.estimated for one in charges),
+        estimated=True in [one.estimated for one in charges],
         duration=round(record.duration * _MICRO),
         first_content=None if first is None else round(first * _MICRO),
         request_bytes=record.request_bytes,
         response_bytes=record.response_bytes,
-        client_request_id=_client_request_id(record, rules.redact),
-        upstream_id=next((a.message_id[:MAX_NAME] for a in reversed(record.attempts) if a.message_id), None),
+        client_request_id=rules.redact(record.request_id[:MAX_NAME]) if has_id else None,
+        upstream_id=_upstream_id(record.attempts),
         trace_id=record.trace_id,
-        agent=None if agent is None else first_word(agent, rules.redact),
+        agent=None if agent is None else rules.agent_word(agent[:MAX_NAME]),
     )
+
+
+def _upstream_id(attempts: Sequence[AttemptRecord]) -> str | None:
+    """Of the last reply that has one."""
+    for attempt in reversed(attempts):
+        if attempt.message_id:
+            return attempt.message_id[:MAX_NAME]
+    return None
 
 
 def cost_of_attempts(attempts: Sequence[AttemptRecord], at: int, prices: PriceList) -> str | None:
@@ -127,18 +150,13 @@ def _joined(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
     return b",".join(values).decode("latin-1") or None if values else None
 
 
-def _client_request_id(record: ExchangeRecord, redact: Callable[[str], str]) -> str | None:
-    """The id that the client sent, if the gateway accepted it."""
-    sent = any(name == b"x-request-id" and value == record.request_id.encode() for name, value in record.headers)
-    return redact(record.request_id[:MAX_NAME]) if sent else None
-
-
 def _charges(attempts: Sequence[AttemptRecord], at: int, prices: PriceList) -> list[Charge]:
     day = day_of(at)
     return [charge(_call(attempt, day), prices) for attempt in attempts]
 
 
 def _call(attempt: AttemptRecord, day: date) -> Call:
+    body = attempt.body
     return Call(
         model=attempt.card.id,
         location=attempt.location,
@@ -148,25 +166,25 @@ def _call(attempt: AttemptRecord, day: date) -> Call:
         output_reported=attempt.output_reported,
         may_be_billed=attempt.may_be_billed,
         characters=attempt.characters,
-        prompt_bound=_prompt_bound(attempt),
-        output_bound=_output_bound(attempt),
+        prompt_bound=0 if body is None else _prompt_bound(attempt, body),
+        output_bound=None if body is None else _output_bound(attempt, body),
     )
 
 
-def _prompt_bound(attempt: AttemptRecord) -> int:
+def _prompt_bound(attempt: AttemptRecord, body: bytes) -> int:
     """Tokens of a request for which none were reported: estimated, and no more than the model reads."""
-    if attempt.body is None or attempt.usage is not None or not attempt.may_be_billed:
+    if attempt.usage is not None or not attempt.may_be_billed:
         return 0
-    content = msgspec.json.decode(attempt.body)
-    return min(estimate_tokens(NativeRequest(attempt.body, content, []), attempt.card), attempt.card.context_window)
+    content = msgspec.json.decode(body)
+    return min(estimate_tokens(NativeRequest(body, content, []), attempt.card), attempt.card.context_window)
 
 
-def _output_bound(attempt: AttemptRecord) -> int | None:
+def _output_bound(attempt: AttemptRecord, body: bytes) -> int | None:
     """``max_tokens`` of a request whose reply broke off, as the upstream read it."""
-    if attempt.body is None or attempt.is_complete or not attempt.characters:
+    if attempt.is_complete or not attempt.characters:
         return None
     try:
-        return msgspec.json.decode(attempt.body, type=_Limit).max_tokens
+        return msgspec.json.decode(body, type=_Limit).max_tokens
     except msgspec.ValidationError:
         return None
 

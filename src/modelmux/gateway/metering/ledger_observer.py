@@ -13,13 +13,13 @@ from modelmux.gateway.metering.entry_of import Rules, entry_of
 from modelmux.gateway.metering.held import Held
 from modelmux.runtime import Runtime
 from modelmux.store.ledger.writer import LedgerWriter
-from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
+from modelmux.telemetry.records import AttemptRecord, Charged, ExchangeRecord
 
 _MICRO: Final = 1_000_000
 
 
 class LedgerObserver:
-    """An ``ExchangeObserver``. On the request's path a row is only put in line; it is made and written elsewhere.
+    """An ``ExchangeObserver``. It makes a row of the request and puts it in line; it is written elsewhere.
 
     :param ids: makes the ids of rows whose requests have no note.
     :param on_row: called with each row that was made, in the event loop.
@@ -41,6 +41,8 @@ class LedgerObserver:
         self._ids = ids
         self._on_row = on_row
         self._settle = settle
+        #: Of the request that was settled last; None where its row is made later, or not at all.
+        self.charged: Charged | None = None
 
     def started(self) -> None:
         pass
@@ -64,10 +66,27 @@ class LedgerObserver:
         else:
             note.end()
             id, at = note.id, note.at
-        held = next((attempt.held for attempt in reversed(record.attempts) if attempt.held is not None), None)
-        self._writer.add(lambda: entry_of(record, id, at, self._rules), functools.partial(self._settled, held))
+        held: Held | None = None
+        has_body, rows = False, list[Entry]()  # one at most
+        for attempt in record.attempts:
+            held = attempt.held or held
+            has_body |= attempt.body is not None
+        make = functools.partial(entry_of, record, id, at, self._rules)
+        on_row = functools.partial(self._settled, held, rows)
+        self._writer.add(make, on_row, at_once=not has_body)  # what is estimated of a body may take long
+        self.charged = _charged(rows[0]) if rows else None
 
-    def _settled(self, held: Held | None, entry: Entry | None) -> Entry | None:
+    def _settled(self, held: Held | None, rows: list[Entry], entry: Entry | None) -> Entry | None:
+        """:param rows: gets the row, with what it spent of budgets."""
         if entry is not None:
             self._on_row(entry)
-        return entry if held is None else self._settle(held, entry)
+        settled = entry if held is None else self._settle(held, entry)
+        if settled is not None:
+            rows.append(settled)
+        return settled
+
+
+def _charged(entry: Entry) -> Charged:
+    cost = entry.cost
+    total = None if cost is None else cost.total
+    return Charged(cost=total, price=entry.price, hold=entry.hold or None, tags=entry.tags)

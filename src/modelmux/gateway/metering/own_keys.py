@@ -27,7 +27,7 @@ from modelmux.dialects.base import Caller
 from modelmux.errors import CallerRateLimited, EndpointNotFound, InvalidRequest, StoreUnavailable
 from modelmux.gateway.shared_calls import SharedCalls
 from modelmux.runtime import Runtime
-from modelmux.store.base import StoreFailed
+from modelmux.store.base import StoreFailed, accounts_unavailable
 from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.budget_states import states_from
 from modelmux.store.ledger.usage_report import usage_report
@@ -169,9 +169,4 @@ def no_account() -> EndpointNotFound:
 
 
 def _unavailable(detail: str) -> StoreUnavailable:
-    failure = StoreUnavailable(
-        "Limits and usage of this key cannot be read at the moment.",
-        code="accounts_unavailable", hint="Try again in a moment.", detail=detail,
-    )  # fmt: skip
-    failure.retry_after = 1.0
-    return failure
+    return accounts_unavailable("Limits and usage of this key cannot be read at the moment.", detail, retry_after=1.0)

@@ -7,17 +7,20 @@ process had leased counts as spent then, and where a note cannot be read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from modelmux.accounts.alert_types import Alert
+from modelmux.accounts.alerts import in_doubt_alert, is_in_doubt
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.journal_record import decode_record, recovered_entry
+from modelmux.accounts.silence import Silences
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.catalog.prices import PriceList
-from modelmux.gateway.metering.background_loop import BackgroundLoop
+from modelmux.gateway.metering.background_loop import BackgroundTask
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.journal.journal import DeadJournal, journal_paths, owner_of, take_dead
@@ -27,8 +30,8 @@ from modelmux.telemetry.log import Log
 
 #: Seconds between two looks for journals of processes that were killed.
 EVERY: Final = 30.0
-#: Seconds after its last exchange with the store when a process that has no journal counts as lost.
-LOST_AFTER: Final = 600.0
+#: Seconds until the next look after one that failed, twice as many after each further one, up to ``EVERY``.
+_AGAIN: Final = 1.0
 #: Rows of one transaction.
 _BATCH: Final = 1_000
 _MICRO: Final = 1_000_000
@@ -37,7 +40,7 @@ _UNKNOWN: Final = "unknown"
 _REASON: Final = "lease of a process that was lost with its journal"
 
 
-class Recovery:
+class Recovery(BackgroundTask):
     """Looks at the start, and again and again after that.
 
     :param prices: returns those of now; a reload may replace it.
@@ -54,6 +57,7 @@ class Recovery:
         log: Log,
         on_charged: Callable[[Mapping[WindowKey, int]], None] = lambda _: None,
     ) -> None:
+        super().__init__()
         self._on_charged = on_charged
         self._ledger = ledger
         self._directory = directory
@@ -61,29 +65,24 @@ class Recovery:
         self._ids = ids
         self._runtime = runtime
         self._log = log
-        self._loop = BackgroundLoop()
         self._problem: str | None = None  # which the log has already
-
-    def start(self) -> None:
-        """Idempotent."""
-        self._loop.start(self._run)
-
-    async def aclose(self) -> None:
-        """Idempotent. What is not in the ledger yet stays in its journal."""
-        await self._loop.aclose()
+        self._silences = Silences()
 
     async def _run(self) -> None:
+        again = _AGAIN
         while True:
+            pause = EVERY
             try:
                 await self.run()
-                self._problem = None
+                self._problem, again = None, _AGAIN
             except Exception as error:  # noqa: BLE001 - whatever it is, there is a next time
                 cause = str(error) if isinstance(error, StoreFailed | OSError) else type(error).__name__
                 if cause != self._problem:
                     self._problem = cause
                     message = "requests of a process that was killed could not be written to the ledger yet"
                     self._log.error(names.EVENT_LEDGER, message=f"{message} ({cause})")
-            await self._runtime.sleep(EVERY)
+                pause, again = min(again, EVERY), 2 * again
+            await self._runtime.sleep(pause)
 
     async def run(self) -> None:
         """Once. A journal that fails holds up no other.
@@ -97,10 +96,9 @@ class Recovery:
                 await self._look_at(path, owners)
             except Exception as error:  # noqa: BLE001 - raised when the others are done
                 failure = failure or error
-        before = round((self._runtime.now() - LOST_AFTER) * _MICRO)
-        for holder, seen in (await self._ledger.holders()).items():
-            if seen < before and holder not in owners:
-                await self._end_holder(holder, charges=True)
+        for holder in self._silences.look(await self._ledger.holders(), self._runtime.clock()):
+            if holder not in owners:
+                await self._end_holder(holder, [], charges=True)
         if failure is not None:
             raise failure
 
@@ -125,19 +123,23 @@ class Recovery:
                 now = round(self._runtime.now() * _MICRO)
                 await self._ledger.exchange(owner.holder, entries[begin : begin + _BATCH], {}, now)
             is_whole = journal.is_of_this_boot and not unreadable
-            await self._end_holder(owner.holder, charges=not is_whole)
+            await self._end_holder(owner.holder, [one for one in entries if is_in_doubt(one)], charges=not is_whole)
             self._report(len(entries), unreadable)
         await asyncio.to_thread(journal.remove)
 
-    async def _end_holder(self, holder: str, *, charges: bool) -> None:
-        """:param charges: what it had leased counts as spent."""
+    async def _end_holder(self, holder: str, in_doubt: Sequence[Entry], *, charges: bool) -> None:
+        """:param in_doubt: its rows. :param charges: what it had leased counts as spent."""
         charged: dict[WindowKey, int] = {}
 
         def row(window: WindowKey, amount: int) -> Entry:
             charged[window] = amount
             return self._row_of_lease(window, amount)
 
-        await self._ledger.end_holder(holder, row if charges else None)
+        def alert() -> Alert | None:
+            windows = sum(amount > 0 for amount in charged.values())
+            return in_doubt_alert(holder, in_doubt, windows, round(self._runtime.now() * _MICRO))
+
+        await self._ledger.end_holder(holder, row if charges else None, alert)
         self._on_charged(charged)
 
     def _entries(self, journal: DeadJournal) -> tuple[list[Entry], int]:

@@ -7,7 +7,6 @@ dropped when the row is in the ledger.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.journal_record import (
@@ -17,65 +16,66 @@ from modelmux.accounts.journal_record import (
 )
 from modelmux.accounts.uuid7 import Uuid7s
 from modelmux.claude.demand import Demand, demand_of
-from modelmux.errors import StoreUnavailable
 from modelmux.gateway.exchange import Exchange
+from modelmux.gateway.metering.arrival import arrival_of
 from modelmux.gateway.metering.entry_of import MAX_NAME
 from modelmux.gateway.metering.held import Held
 from modelmux.gateway.preparation import Prepared
 from modelmux.routing.model import Deployment
 from modelmux.runtime import Runtime
+from modelmux.store.base import accounts_unavailable
 from modelmux.store.journal.journal import Journal
 from modelmux.store.journal.slots import Slot
 from modelmux.telemetry.records import AttemptRecord
-
-_MICRO: Final = 1_000_000
 
 
 class Note:
     """That of one request.
 
+    :param attempts: of its exchange. Those before the last are over.
     :ivar id, at: of its row.
     """
 
-    __slots__ = ("_attempts", "_demands", "_journal", "_record", "_saved", "slot")
+    __slots__ = ("_attempts", "_before", "_demand", "_journal", "_record", "_saved", "at", "id", "slot")
 
     def __init__(self, journal: Journal, record: JournalRecord, attempts: Sequence[AttemptRecord]) -> None:
+        self.id = record.id
+        self.at = record.at
         self._journal = journal
         self._record = record
         self._attempts = attempts
-        self._demands: list[Demand] = []
+        self._before: tuple[JournalCall, ...] = ()
+        self._demand: Demand | None = None  # of the last call
         self._saved: JournalCall | None = None
         self.slot: Slot | None = None
 
-    @property
-    def id(self) -> bytes:
-        return self._record.id
-
-    @property
-    def at(self) -> int:
-        return self._record.at
-
     def add(self, demand: Demand, held: Held | None) -> None:
         """Another call begins soon."""
-        self._demands.append(demand)
+        if self._demand is not None and (last := self._attempts[-1]).was_sent:
+            call = _call(last, self._demand)
+            self._before += (call,)
+            if call != self._saved:  # how it ended: the next one may never leave
+                self._record.calls = self._before
+                self.slot = self._journal.write(self.slot, encode_record(self._record))
+        self._demand, self._saved = demand, None
         if held is not None:
-            self._record.windows = held.charged()
+            self._record.windows = held.charged
 
     def save(self) -> None:
-        """Write what is known by now, if anything left and there is news."""
-        calls = [
-            _call(attempt, demand)
-            for attempt, demand in zip(self._attempts, self._demands, strict=False)
-            if attempt.was_sent
-        ]
-        if calls and calls[-1] != self._saved:
-            self._record.calls, self._saved = calls, calls[-1]
+        """Write what is known by now, if the last call has left and there is news."""
+        last, demand, saved = self._attempts[-1], self._demand, self._saved
+        if demand is None or not last.was_sent or (saved is not None and saved.is_complete):
+            return
+        call = _call(last, demand)
+        if call != saved:
+            self._saved = call
+            self._record.calls = (*self._before, call)
             self.slot = self._journal.write(self.slot, encode_record(self._record))
 
     def end(self) -> None:
         """The request is over: save it, and keep nothing of it, for its row may wait for long."""
         self.save()
-        self._attempts, self._demands = (), []
+        self._attempts, self._before, self._demand, self._saved = (), (), None, None
         self._record.calls = self._record.windows = ()
 
 
@@ -105,12 +105,8 @@ class RequestJournal:
             try:
                 self._opened = self._open()
             except OSError as error:
-                failure = StoreUnavailable(
-                    "The journal of requests cannot be written at the moment.",
-                    code="accounts_unavailable", hint="Try again in a moment.", detail=error.strerror or str(error),
-                )  # fmt: skip
-                failure.retry_after = 2.0
-                raise failure from None
+                message = "The journal of requests cannot be written at the moment."
+                raise accounts_unavailable(message, error.strerror or str(error)) from None
         return self._opened
 
     async def note_call(
@@ -148,7 +144,7 @@ class RequestJournal:
 
     def _new(self, exchange: Exchange, keys: Mapping[str, str]) -> Note:
         inbound, caller = exchange.inbound, exchange.inbound.caller
-        at = round((self._runtime.now() - self._runtime.clock() + inbound.received_at) * _MICRO)
+        at = arrival_of(exchange, self._runtime)
         record = JournalRecord(
             self._ids.new(at),
             at,
@@ -165,6 +161,7 @@ class RequestJournal:
 
 
 def _call(attempt: AttemptRecord, demand: Demand) -> JournalCall:
+    """:param attempt: one that was sent."""
     return JournalCall(
         attempt.deployment,
         attempt.card.id,
@@ -172,7 +169,7 @@ def _call(attempt: AttemptRecord, demand: Demand) -> JournalCall:
         attempt.usage,
         attempt.is_complete,
         attempt.output_reported,
-        attempt.may_be_billed,
+        attempt.error is None or attempt.may_be_billed,
         attempt.characters,
         demand.prompt,
         demand.output,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hmac
-from typing import Final, Self
+from typing import Final
 
 from msgspec import Struct
 
-from modelmux.config.accounts_check import target_of
-from modelmux.config.price_overrides import AccountsConfig
 from modelmux.version import __version__
 from modelmux.wire.http import HttpCall, Origin, Timeouts
 
@@ -17,29 +15,35 @@ TIMEOUT: Final = 15.0
 _TIMEOUTS: Final = Timeouts(connect=5.0, send=5.0, first_byte=10.0, idle=10.0, total=TIMEOUT)
 
 
-class Webhook(Struct, frozen=True):
-    """:param secret: empty if nothing is signed."""
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """Where the deliveries of a webhook go.
 
+    :param name: for the log; empty for that of the configuration.
+    :param types: of events that it takes; None for all.
+    :param secret: empty if nothing is signed.
+    :param guarded: connections go to public addresses only, and to those that the operator allows.
+    :param problem: why nothing can be sent, without the URL; None if it can.
+    """
+
+    id: str
+    name: str = ""
+    types: frozenset[str] | None = None
     origin: Origin
     target: str
     secret: bytes = b""
+    guarded: bool = True
+    problem: str | None = None
 
-    @classmethod
-    def of(cls, accounts: AccountsConfig) -> Self | None:
-        """None if none is configured. The URL has been checked."""
-        if accounts.webhook is None:
-            return None
-        url, secret = accounts.webhook.reveal(), accounts.webhook_secret
-        return cls(Origin.parse(url), target_of(url), b"" if secret is None else secret.reveal().encode())
+    def call(self, body: bytes, delivery: str, at: int) -> HttpCall:
+        """One attempt.
 
-    def call(self, body: bytes, at: int) -> HttpCall:
-        """One delivery.
-
-        :param body: JSON. :param at: Unix seconds, which the signature is for, so that an old one cannot be repeated.
+        :param body: JSON. :param delivery: its id, the same for every attempt.
+        :param at: Unix seconds, which the signature is for, so that an old one cannot be repeated.
         """
         headers = [
             (b"content-type", b"application/json"),
             (b"user-agent", f"modelmux/{__version__}".encode()),
+            (b"x-modelmux-delivery", delivery.encode()),
         ]
         if self.secret:
             headers.append((b"x-modelmux-signature", f"t={at},v1={signature(self.secret, body, at)}".encode()))

@@ -49,6 +49,7 @@ class Ended(Struct, frozen=True):
     :param clock, now: when it ended, in monotonic and Unix seconds.
     :param body: of the last call; None if there was none.
     :param session: what the client's body calls the conversation.
+    :param is_captured: its bodies are kept.
     """
 
     record: ExchangeRecord
@@ -56,6 +57,7 @@ class Ended(Struct, frozen=True):
     now: float
     body: bytes | None
     session: str | None
+    is_captured: bool = False
 
 
 def trace_of(ended: Ended, rules: TraceRules) -> Trace:
@@ -68,10 +70,11 @@ def trace_of(ended: Ended, rules: TraceRules) -> Trace:
     if prompt is not None:
         session = session_of(ended.session, record.headers)
         conversation = conversation_digest(record.caller.owner, session, prompt, rules.secret)
-    return Trace(_request(ended, rules), conversation, prompt)
+    return Trace(request_of(ended, rules), conversation, prompt)
 
 
-def _request(ended: Ended, rules: TraceRules) -> TracedRequest:
+def request_of(ended: Ended, rules: TraceRules) -> TracedRequest:
+    """Its record without what is known of its prompt."""
     record, begin = ended.record, ended.clock - ended.record.duration
     at = round((ended.now - record.duration) * _MICRO)
     last = record.attempts[-1] if record.attempts else None
@@ -106,6 +109,7 @@ def _request(ended: Ended, rules: TraceRules) -> TracedRequest:
         attempts=tuple(_attempt(one, begin, record) for one in record.attempts),
         notices=tuple(_notice(one) for one in record.notices[:_MOST_NOTICES]),
         missing_notices=max(0, len(record.notices) - _MOST_NOTICES),
+        is_captured=ended.is_captured,
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 import uvicorn
 
 from modelmux.config import Config, ConfigError
+from modelmux.config.effective_config import NO_SETTINGS, Settings
 from modelmux.process.memory import tune_for_serving
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import CLOSE_TIMEOUT, DrainSettings, GatewayServer
@@ -68,6 +69,7 @@ class ChildOptions:
     :param number: see ``WorkerSlot``.
     :param generation: of the configuration.
     :param link: its end of the socket pair.
+    :param settings: of the configuration, to show.
     :param heartbeat: seconds between two signs of life if nothing changes.
     """
 
@@ -79,6 +81,7 @@ class ChildOptions:
     heartbeat: float
     drain: DrainSettings
     log: Logger
+    settings: Settings = NO_SETTINGS
 
 
 class ChildServer(GatewayServer):
@@ -95,6 +98,7 @@ class ChildServer(GatewayServer):
         self._commands: asyncio.Queue[ToWorker] = asyncio.Queue()
         self._command_task: asyncio.Task[None] | None = None
         self._generation = options.generation
+        self._settings = options.settings
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Without uvicorn's signal handlers."""
@@ -194,6 +198,8 @@ class ChildServer(GatewayServer):
     async def _apply_config(self, message: ApplyConfig) -> None:
         problem = None
         try:
+            if message.settings:
+                self._settings = msgspec.msgpack.decode(message.settings, type=Settings)
             await self.apply(Config.from_dict(msgspec.msgpack.decode(message.config)))
             self._generation = message.generation
         except Exception as error:  # noqa: BLE001 - the supervisor gets it, and replaces this process

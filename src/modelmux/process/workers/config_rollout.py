@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from modelmux.app import create_app
 from modelmux.config import Config, Loaded
 from modelmux.config.admin_check import admin_address
+from modelmux.config.effective_config import NO_SETTINGS, Settings, settings_of
 from modelmux.config.restart import restart_needed
 from modelmux.process.reload import ReloadResult, advisories, failure_reasons, with_admin_listener, with_host
 from modelmux.process.workers.protocol import ApplyConfig, Shutdown
-from modelmux.process.workers.worker_slot import State, WorkerSlot
+from modelmux.process.workers.worker_slot import ADMIN, State, WorkerSlot
 from modelmux.server.exposure import check_exposure
 from modelmux.store.directory.same_accounts import check_same_accounts
 from modelmux.store.local_state import LocalState
@@ -34,6 +36,7 @@ class ConfigRollout:
     :param host: where the gateway listens, whatever a new configuration says.
     :param on_done: called with the result of each rollout.
     :param state: what the workers keep on this machine.
+    :param settings: those of the configuration, to show.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class ConfigRollout:
         log: Log,
         on_done: Callable[[ReloadResult], None],
         state: LocalState | None = None,
+        settings: Settings = NO_SETTINGS,
     ) -> None:
         self.config = config
+        self.settings = settings
         self.generation = 1
         self.deadline: float | None = None
         self._slots = slots
@@ -76,17 +81,19 @@ class ConfigRollout:
             check_same_accounts(self.config, loaded.config)
             # What would fail in a worker fails here, and is logged once.
             app = create_app(loaded.config, log=self._log, state=self._state)
+            settings = settings_of(loaded)
             app.apply_accounts()  # the last step that may fail; workers read what it wrote
         except Exception as error:  # noqa: BLE001 - a reload must not take the gateway down
             self._on_done(ReloadResult(failure_reasons(error)))
             return
         self._result = ReloadResult(advisories=advisories(loaded, restart_needed(self.config, loaded.config)))
-        self.config = listening  # also for workers that are started later
+        self.config, self.settings = listening, settings  # also for workers that are started later
         self.generation, self.deadline = self.generation + 1, now + APPLY_TIMEOUT
         message = ApplyConfig(self.generation, msgspec.msgpack.encode(loaded.tree))
         self._waiting = {slot for slot in self._slots if slot.state in (State.STARTING, State.READY)}
+        shown = replace(message, settings=msgspec.msgpack.encode(self.settings))
         for slot in self._waiting:
-            slot.send(message)
+            slot.send(shown if slot.number == ADMIN else message)
         self._finish_if_complete(now)
 
     def on_applied(self, slot: WorkerSlot, generation: int, problem: str | None, now: float) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from modelmux.config import ConfigError
-from modelmux.process.workers.admin_child import run_admin
+from modelmux.process.workers.admin_child import own_origin, run_admin
 from modelmux.process.workers.child import ChildOptions
 from modelmux.process.workers.options import SupervisorOptions
 from modelmux.process.workers.worker import WorkerOptions, run_worker
@@ -50,9 +50,10 @@ def serve_as_child(common: ChildOptions, incarnation: int, options: SupervisorOp
     """
     if common.number == ADMIN:
         assert options.admin is not None
+        models_at = options.sockets[0].getsockname()
         for sock in set(options.sockets):
             sock.close()
-        return run_admin(common, options.admin)
+        return run_admin(common, options.admin, own_origin(*models_at[:2]))
     if options.admin is not None:
         options.admin.close()
     return run_worker(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelmux.config import Config, Loaded
+from modelmux.config.effective_config import NO_SETTINGS, Settings
 from modelmux.process.sd_notify import ServiceManager
 from modelmux.process.server import DrainSettings
 from modelmux.process.status_file import StatusFile
@@ -22,6 +23,7 @@ class SupervisorOptions:
     :param host: where the sockets listen.
     :param jitter: a random number from 0 to 1.
     :param reported_credentials: why there are no credentials, if the log has that already.
+    :param settings: those of ``config``, with their origins.
     :param admin: the listening socket of the admin API, which a process of its own serves; None without one.
     """
 
@@ -39,3 +41,4 @@ class SupervisorOptions:
     reported_credentials: str | None = None
     admin: socket.socket | None = None
     admin_url: str = ""
+    settings: Settings = NO_SETTINGS

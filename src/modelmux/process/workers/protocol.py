@@ -37,16 +37,33 @@ class ApplyConfig(Message):
     """To a worker: switch to this configuration.
 
     :param config: the merged settings of all sources, as MessagePack.
+    :param settings: with their origins and without secrets, for the process of the admin API; empty for others.
     """
 
     generation: int
     config: bytes
+    settings: bytes = b""
 
 
 class ReadDirectory(Message):
     """To a worker: the directory of accounts has this version; read it."""
 
     version: int
+
+
+class Question(Message):
+    """To a worker: answer this. :param number: of the question. :param body: for whoever answers it."""
+
+    number: int
+    body: bytes
+
+
+class WorkerAnswer(Message):
+    """To the process of the admin API: what a worker has answered."""
+
+    number: int
+    worker: int
+    body: bytes
 
 
 class Ready(Message):
@@ -73,8 +90,23 @@ class DirectoryChanged(Message):
     version: int
 
 
-ToWorker = Shutdown | ServeSockets | ApplyConfig | ReadDirectory
-ToSupervisor = Ready | Draining | ConfigApplied | DirectoryChanged
+class AskWorkers(Message):
+    """From the process of the admin API: a question to workers. :param worker: to this one alone; 0 to all."""
+
+    number: int
+    worker: int
+    body: bytes
+
+
+class Answer(Message):
+    """From a worker: the answer to a question."""
+
+    number: int
+    body: bytes
+
+
+ToWorker = Shutdown | ServeSockets | ApplyConfig | ReadDirectory | Question | WorkerAnswer
+ToSupervisor = Ready | Draining | ConfigApplied | DirectoryChanged | AskWorkers | Answer
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 WORKER_DECODER: Final = msgspec.msgpack.Decoder(ToWorker)

@@ -18,21 +18,25 @@ from typing import Final
 
 from modelmux.dialects.registry import api_paths
 from modelmux.process.reload import ReloadResult
-from modelmux.process.server import CLOSE_TIMEOUT
+from modelmux.process.server import CLOSE_TIMEOUT, ENDING
 from modelmux.process.stop_messages import ending_message, stopping_message
 from modelmux.process.workers.child import ChildOptions
 from modelmux.process.workers.config_rollout import ConfigRollout
 from modelmux.process.workers.forked import run_forked, serve_as_child
 from modelmux.process.workers.options import SupervisorOptions
 from modelmux.process.workers.protocol import (
+    Answer,
+    AskWorkers,
     ConfigApplied,
     DirectoryChanged,
     Draining,
+    Question,
     ReadDirectory,
     Ready,
     ServeSockets,
     Shutdown,
     ToSupervisor,
+    WorkerAnswer,
 )
 from modelmux.process.workers.scoreboard import Scoreboard
 from modelmux.process.workers.signals import Signals, fork, kill, signal_name, signals_blocked
@@ -67,8 +71,9 @@ class Supervisor:
         self._board = Scoreboard(len(self._slots))
         self._finished = FinishedTotals(self._board, os.getpid())
         self._rollout = ConfigRollout(
-            options.config, self._children, options.read, options.host, options.log, self._on_reloaded, options.state
-        )
+            options.config, self._children, options.read, options.host, options.log, self._on_reloaded, options.state,
+            options.settings,
+        )  # fmt: skip
         self._selector = selectors.DefaultSelector()
         self._signals = Signals()
         self._selector.register(self._signals.socket, selectors.EVENT_READ)
@@ -177,6 +182,7 @@ class Supervisor:
         common = ChildOptions(
             number=slot.number, config=self._rollout.config, generation=self._rollout.generation, link=link,
             board=self._board, heartbeat=self._tick_interval / 2, drain=self._drain, log=self._log,
+            settings=self._rollout.settings,
         )  # fmt: skip
         return serve_as_child(common, slot.incarnation, self._options)
 
@@ -255,6 +261,13 @@ class Supervisor:
             case DirectoryChanged(version):
                 for worker in self._slots:
                     worker.send(ReadDirectory(version))
+            case AskWorkers(number, chosen, body):
+                for worker in self._slots:
+                    if chosen in (0, worker.number):
+                        worker.send(Question(number, body))
+            case Answer(number, body):
+                for child in self._children[len(self._slots) :]:  # that of the admin API, if there is one
+                    child.send(WorkerAnswer(number, slot.number, body))
             case ConfigApplied(generation, problem):
                 self._rollout.on_applied(slot, generation, problem, time.monotonic())
 
@@ -329,7 +342,7 @@ class Supervisor:
     def _stop(self) -> None:
         """The first time: drain. After that: end at once."""
         at_once, self._stopping = self._stopping, True
-        longest = CLOSE_TIMEOUT * 3 if at_once else self._drain.total
+        longest = ENDING if at_once else self._drain.total
         until = time.monotonic() + longest + 2 * CLOSE_TIMEOUT
         self._kill_at = min(until, self._kill_at or until)
         if not at_once:

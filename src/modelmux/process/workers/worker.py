@@ -17,11 +17,15 @@ from dataclasses import dataclass
 
 from modelmux.app import Gateway
 from modelmux.config import Config
+from modelmux.gateway.live_requests import LiveRequests
+from modelmux.gateway.metering.metering import static_keys
 from modelmux.process.memory import MemoryReturner
 from modelmux.process.server import gateway_config
 from modelmux.process.workers.child import ChildLog, ChildOptions, ChildServer
-from modelmux.process.workers.protocol import ReadDirectory, ServeSockets, ToWorker
+from modelmux.process.workers.protocol import Question, ReadDirectory, ServeSockets, ToWorker
+from modelmux.process.workers.questions import answered
 from modelmux.process.workers.totals import Reporter
+from modelmux.runtime import Runtime
 from modelmux.store.local_state import LocalState
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
@@ -80,6 +84,8 @@ class WorkerServer(ChildServer):
         self._extra_sockets: dict[int, asyncio.Server] = {}
         self._started_at = time.time()
         self._accepting = False
+        self._live = LiveRequests(gateway.running, common.number, Runtime().new_id(8))
+        self._use_names(common.config)
         self._reporter = Reporter(common.board, common.number, self._report, common.heartbeat)
 
     def on_started(self) -> None:
@@ -113,7 +119,11 @@ class WorkerServer(ChildServer):
             started=self._started_at,
             in_flight=metrics.in_flight,
             directory_version=None if directory is None else directory.current.version,
+            deployments=metrics.read_deployments(time.time()),
         )
+
+    def _use_names(self, config: Config) -> None:
+        self._live.keys, self._live.redact = static_keys(config), self._gateway.refused.redact
 
     # --- commands of the supervisor -------------------------------------------------------------------------------
 
@@ -121,11 +131,16 @@ class WorkerServer(ChildServer):
         if isinstance(message, ReadDirectory):  # at once: a reload in the queue may take seconds
             if self._gateway.directory is not None:
                 self._gateway.directory.expect(message.version)
+        elif isinstance(message, Question):
+            answer = answered(message, self._live.answer, self._log)
+            if answer is not None:
+                self.send(answer)
         else:
             super().on_message(message)
 
     async def apply(self, config: Config) -> None:
         await self._gateway.reload(config)
+        self._use_names(config)
 
     def on_applied(self) -> None:
         self._reporter.write()

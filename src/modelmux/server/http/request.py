@@ -241,11 +241,10 @@ class HttpRequest:
         if self.started:
             raise RuntimeError("a response was started twice")
         bodiless = status in _BODILESS or self._scope["method"] == "HEAD"
-        lines, length = [*self._connection.state.default_headers], None
-        for line in headers:
-            lines.append(line)
-            if line[0] == b"content-length":
-                length = int(line[1])
+        lines, length = [*self._connection.state.default_headers, *headers], None
+        for name, value in lines:
+            if name == b"content-length":
+                length = int(value)
         if bodiless:
             self._length_left = 0
         elif length is not None:

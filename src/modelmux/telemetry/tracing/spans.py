@@ -1,14 +1,14 @@
 """The record of a request that is over -> its spans: that of the request, one of waiting for admission, if it waited,
 that of the call to the model with all its attempts, and one of each attempt.
 
-The names are those of OpenTelemetry's GenAI conventions 0.1.0 (repository semantic-conventions-genai, all of them of
-status Development) and of its stable HTTP conventions; ``modelmux.*`` is our own. Only the span of the model has
-``gen_ai.usage.*``: who adds up has to add up one kind of span.
+The names are those of OpenTelemetry's GenAI conventions, see ``genai_names.py``, and of its stable HTTP conventions;
+``modelmux.*`` is our own. Only the span of the model has ``gen_ai.usage.*``: who adds up has to add up one kind of
+span.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import msgspec
@@ -25,7 +25,7 @@ from modelmux.wire.http import find_raw_header
 
 PROVIDER: Final = "gcp.vertex_ai"
 _NANO: Final = 10**9
-_SPAN_DIGITS: Final = 16
+SPAN_DIGITS: Final = 16
 _SERVER_ERROR: Final = 500
 #: Seconds; a wait for admission that is shorter has no span.
 _MIN_WAIT: Final = 0.001
@@ -90,17 +90,22 @@ class Settled(Struct, frozen=True, kw_only=True):
 
 
 def spans_of(
-    settled: Settled, parent: TraceContext | None, new_id: Callable[[int], str], redact: Callable[[str], str]
+    settled: Settled,
+    parent: TraceContext | None,
+    new_id: Callable[[int], str],
+    redact: Callable[[str], str],
+    sent_as: Mapping[str, str | None],
 ) -> list[Span]:
     """All spans of a request, each after its parent.
 
     :param new_id: N random hexadecimal digits.
+    :param sent_as: see ``genai_names.span_names``.
     """
     record = settled.record
     request = Span(
         name=f"{settled.method} {settled.path}",
         kind="server",
-        id=new_id(_SPAN_DIGITS),
+        id=record.span_id or new_id(SPAN_DIGITS),
         parent=None if parent is None else parent.parent_id,
         start=settled.at(settled.clock - record.duration),
         end=settled.at(settled.clock),
@@ -111,7 +116,7 @@ def spans_of(
     if record.attempts:
         above = request.id
         if record.operation == "generate":
-            model = _model_span(settled, above, new_id)
+            model = _model_span(settled, above, new_id, sent_as)
             spans.append(model)
             above = model.id
         spans += (_attempt_span(settled, one, above, new_id) for one in record.attempts)
@@ -150,7 +155,7 @@ def _admission_span(settled: Settled, parent: str, new_id: Callable[[int], str])
         yield Span(
             name="modelmux.admission",
             kind="internal",
-            id=new_id(_SPAN_DIGITS),
+            id=new_id(SPAN_DIGITS),
             parent=parent,
             start=settled.at(admission.queued_at),
             end=settled.at(end),
@@ -159,17 +164,17 @@ def _admission_span(settled: Settled, parent: str, new_id: Callable[[int], str])
         )
 
 
-def _model_span(settled: Settled, parent: str, new_id: Callable[[int], str]) -> Span:
+def _model_span(settled: Settled, parent: str, new_id: Callable[[int], str], sent_as: Mapping[str, str | None]) -> Span:
     record, last = settled.record, settled.record.attempts[-1]
     gone = record.outcome == names.OUTCOME_CLIENT_DISCONNECTED
     return Span(
         name=f"chat {last.card.id}",
         kind="client",
-        id=new_id(_SPAN_DIGITS),
+        id=new_id(SPAN_DIGITS),
         parent=parent,
         start=settled.at(record.attempts[0].started_at),
         end=settled.at(settled.clock),
-        attributes=_clean(_of_model(settled)),
+        attributes=_renamed(_clean(_of_model(settled)), sent_as),
         error=record.error is not None and not gone,
     )
 
@@ -224,7 +229,7 @@ def _attempt_span(settled: Settled, attempt: AttemptRecord, parent: str, new_id:
     return Span(
         name="POST",
         kind="client",
-        id=new_id(_SPAN_DIGITS),
+        id=new_id(SPAN_DIGITS),
         parent=parent,
         start=settled.at(attempt.started_at),
         end=settled.at(settled.clock if attempt.ended_at is None else attempt.ended_at),
@@ -243,6 +248,10 @@ def _of_attempt(attempt: AttemptRecord) -> Iterator[tuple[str, Value | None]]:
     yield "modelmux.deployment", attempt.deployment
     yield "modelmux.location", attempt.location or None
     yield "modelmux.upstream_request_id", attempt.upstream_request_id
+
+
+def _renamed(attributes: dict[str, Value], sent_as: Mapping[str, str | None]) -> dict[str, Value]:
+    return {new: value for name, value in attributes.items() if (new := sent_as.get(name, name)) is not None}
 
 
 def _clean(attributes: Iterator[tuple[str, Value | None]]) -> dict[str, Value]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from modelmux.accounts.entry import KEYLESS
+from modelmux.config.telemetry_check import KeepRules
 from modelmux.runtime import Runtime
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
 from modelmux.telemetry.trace_context import TraceContext
 from modelmux.telemetry.tracing.exporter import Exporter
+from modelmux.telemetry.tracing.keep import keeps
 from modelmux.telemetry.tracing.sampling import Sampler
-from modelmux.telemetry.tracing.spans import Settled, spans_of
+from modelmux.telemetry.tracing.spans import SPAN_DIGITS, Settled, spans_of
 
 
 class Tracer:
@@ -20,6 +22,7 @@ class Tracer:
     :param keys: owner of a caller, see ``Caller`` -> id of the key, where the owner is not the id.
     :param cost_of: what attempts cost together, in USD as a decimal; None if it is unknown.
     :param redact: removes secrets from what clients chose.
+    :param sent_as: see ``genai_names.span_names``. :param keep: what is kept beside what the sampler chooses.
     """
 
     def __init__(
@@ -32,6 +35,8 @@ class Tracer:
         keys: Mapping[str, str],
         cost_of: Callable[[Sequence[AttemptRecord], int], str | None],
         redact: Callable[[str], str],
+        sent_as: Mapping[str, str | None],
+        keep: KeepRules | None = None,
     ) -> None:
         self._sampler = sampler
         self._exporter = exporter
@@ -40,10 +45,22 @@ class Tracer:
         self._keys = keys
         self._cost_of = cost_of
         self._redact = redact
+        self._sent_as = sent_as
+        self._keep = keep
 
     def is_sampled(self, trace_id: str, parent: TraceContext | None) -> bool:
         """Whether the spans of a request are made. :param parent: as its client sent it."""
         return self._sampler.is_sampled(trace_id, parent)
+
+    def new_span_id(self) -> str:
+        return self._runtime.new_id(SPAN_DIGITS)
+
+    def keeps(self, record: ExchangeRecord, ended_at: float) -> bool:
+        """Whether a request that the sampler did not choose is kept, now that it is over.
+
+        :param ended_at: monotonic seconds.
+        """
+        return self._keep is not None and keeps(self._keep, record, lambda: self._cost(record, ended_at))
 
     def settled(self, record: ExchangeRecord, parent: TraceContext | None, body: bytes | None, ended_at: float) -> None:
         """A request is over.
@@ -51,19 +68,27 @@ class Tracer:
         :param record: with the id of its trace. :param parent: as its client sent it.
         :param body: of the last call. :param ended_at: monotonic seconds.
         """
-        trace, runtime = record.trace_id, self._runtime
+        trace = record.trace_id
         if trace is None or not record.is_sampled:
             return
         method, path = self._paths.get((record.dialect, record.operation), ("POST", record.dialect))
-        owner, now = record.caller.owner, runtime.now() - (runtime.clock() - ended_at)
+        owner = record.caller.owner
         settled = Settled(
             record=record,
             clock=ended_at,
-            now=now,
+            now=self._unix(ended_at),
             method=method,
             path=path,
             key=None if owner == KEYLESS else self._keys.get(owner, owner),
             body=body,
-            cost=self._cost_of(record.attempts, round((now - record.duration) * 1_000_000)),
+            cost=self._cost(record, ended_at),
         )
-        self._exporter.add(trace, spans_of(settled, parent, runtime.new_id, self._redact))
+        spans = spans_of(settled, parent, self._runtime.new_id, self._redact, self._sent_as)
+        self._exporter.add(trace, spans)
+
+    def _cost(self, record: ExchangeRecord, ended_at: float) -> str | None:
+        return self._cost_of(record.attempts, round((self._unix(ended_at) - record.duration) * 1_000_000))
+
+    def _unix(self, clock: float) -> float:
+        """Unix seconds of monotonic ones."""
+        return self._runtime.now() - (self._runtime.clock() - clock)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Final, Literal, NamedTuple, Self
 from urllib.parse import quote, urljoin
 
@@ -220,12 +220,12 @@ class UrlGuard:
         allow: Iterable[str] = (),
         deny: Iterable[str] = (),
         allow_private: Iterable[str] = (),
-        ports: Iterable[int] = (80, 443),
+        ports: Container[int] = (80, 443),
     ) -> None:
         self._allow = [_Pattern.parse(text, "fetch.allow") for text in allow]
         self._deny = [_Pattern.parse(text, "fetch.deny") for text in deny]
         self._private = [_parse_network(text) for text in allow_private]
-        self._ports = frozenset(ports)
+        self._ports = ports
         self._resolver = resolver
 
     def check(self, target: Target) -> None:

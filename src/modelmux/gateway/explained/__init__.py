@@ -1,0 +1,1 @@
+"""What would be sent upstream for a request, without sending it: for ``modelmux explain`` and for the dashboard."""
