@@ -18,6 +18,7 @@ from modelmux.admin.callers import Callers, address_of, is_read
 from modelmux.admin.dispatch import ApiRequest, Dispatcher
 from modelmux.admin.operation import MAX_BODY, Operation, Reply
 from modelmux.admin.operations import OPERATIONS
+from modelmux.admin.proxy_sign_in import ProxySignIn
 from modelmux.admin.sessions import Sessions
 from modelmux.errors import PayloadTooLarge
 from modelmux.gateway.client_stream import ClientDisconnected
@@ -40,6 +41,7 @@ class AdminApp:
 
     :param authenticate: the principal of a bearer token; None if it is not one.
     :param sessions: of the dashboard; None: no cookie counts.
+    :param proxy: whose sign-in counts, too.
     :param refused: logs calls without a valid token, without the right role, and those that are too many.
     """
 
@@ -49,12 +51,14 @@ class AdminApp:
         authenticate: Callable[[str], Principal | None],
         *,
         sessions: Sessions | None = None,
+        proxy: ProxySignIn | None = None,
         operations: Sequence[Operation] = OPERATIONS,
         log: Log | None = None,
         refused: RefusedRequests | None = None,
     ) -> None:
         self.dispatcher = Dispatcher(backend, operations, log or null_logger())
-        self.callers = Callers(authenticate, sessions, self.dispatcher.read, lambda: int(backend.clock() * 1_000_000))
+        ticks = lambda: int(backend.clock() * 1_000_000)  # noqa: E731
+        self.callers = Callers(authenticate, sessions, self.dispatcher.read, ticks, proxy)
         self.refused = refused
         self._ids = backend.ids
 

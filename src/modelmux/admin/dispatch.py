@@ -6,6 +6,7 @@ roles, read by the same structs and done by the same handlers.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,18 +15,21 @@ from typing import Final
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.fields import FieldError
-from modelmux.accounts.roles import Principal, may
+from modelmux.accounts.roles import Permission, Principal, may
 from modelmux.admin.backend import Backend
 from modelmux.admin.decode import decode_body, decode_query
-from modelmux.admin.errors import AccountsUnavailable, of_field
+from modelmux.admin.errors import AccountsUnavailable, accounts_off, of_field, query_timeout
 from modelmux.admin.operation import BASE, Call, Operation, Reply
+from modelmux.admin.rate_limit import Turns
 from modelmux.config import ConfigError
 from modelmux.errors import INTERNAL_MESSAGE, EndpointNotFound, GatewayError, MethodNotAllowed, NotPermitted
-from modelmux.store.base import StoreFailed
+from modelmux.store.base import QueryTooLong, StoreFailed
 from modelmux.store.directory.base import Author
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, error_location
 
+#: What reads many rows or sums of the store.
+_IN_TURN: Final[frozenset[Permission]] = frozenset({"usage.read", "requests.read", "audit.read"})
 _PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
 
 
@@ -54,6 +58,7 @@ class Dispatcher:
         self.backend = backend
         self.log = log
         self._known = Directory()
+        self._turns = Turns()
         self._routes: dict[str, tuple[re.Pattern[str], dict[str, Operation]]] = {}
         for one in operations:
             pattern = re.compile(_PARAMETER.sub(r"(?P<\1>[^/]{1,128})", BASE + one.path))
@@ -63,6 +68,7 @@ class Dispatcher:
         """The operation of a path, with the parts of it that its template names.
 
         :raises EndpointNotFound: :raises MethodNotAllowed: :raises NotPermitted: the role may not do this.
+        :raises AccountsOff: it is about accounts, and there are none.
         """
         operation, parts = self._route(method, path)
         if not may(principal, operation.permission):
@@ -70,6 +76,8 @@ class Dispatcher:
                 f"The role {principal.role} may not {operation.method} {BASE}{operation.path}.",
                 code="role_not_allowed", hint="Ask an owner of this gateway for a token of another role.",
             )  # fmt: skip
+        if not (operation.without_accounts or self.backend.has_accounts):
+            raise accounts_off(f"{operation.method} {BASE}{operation.path}")
         return operation, parts
 
     async def run(
@@ -94,7 +102,17 @@ class Dispatcher:
             idempotency_key=request.idempotency_key if operation.method == "POST" else None,
             fingerprint=_fingerprint(request.method, request.path, request.query, raw or b""),
         )
-        return await operation.handler(call)
+        try:
+            async with self._turn(operation, principal):
+                return await operation.handler(call)
+        except QueryTooLong as error:
+            self.log.warning(names.EVENT_ACCOUNTS, message=f"{operation.method} {BASE}{operation.path}: {error}")
+            raise query_timeout(error) from None
+
+    def _turn(self, operation: Operation, principal: Principal) -> contextlib.AbstractAsyncContextManager[None]:
+        if operation.method == "GET" and operation.permission in _IN_TURN:
+            return self._turns.of(principal.name)
+        return contextlib.nullcontext()
 
     async def read(self) -> Directory:
         """The directory of now."""
@@ -113,8 +131,9 @@ class Dispatcher:
         if isinstance(error, FieldError):
             return of_field(error)
         if isinstance(error, StoreFailed | ConfigError):
-            self.log.error(names.EVENT_ACCOUNTS, message=f"the accounts cannot be used: {error}", request_id=request_id)
-            return AccountsUnavailable("The accounts cannot be read or written.", hint="Try again shortly.")
+            what = "the accounts" if self.backend.has_accounts else "what is stored of requests and sessions"
+            self.log.error(names.EVENT_ACCOUNTS, message=f"{what} cannot be used: {error}", request_id=request_id)
+            return AccountsUnavailable(f"{what.capitalize()} cannot be read or written.", hint="Try again shortly.")
         self.log.error(names.EVENT_INTERNAL_ERROR, request_id=request_id, traceback=error_location(error))
         return GatewayError(INTERNAL_MESSAGE, hint=f"Its log has the details under the request id {request_id}.")
 

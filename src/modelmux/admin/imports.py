@@ -10,7 +10,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.litellm import Imported, import_from_litellm
 from modelmux.admin.operation import Call, NoParams, Operation, Reply
-from modelmux.admin.writes import change, once_of
+from modelmux.admin.writes import change, check_roles, once_of
 from modelmux.store.directory.receipts import Receipt
 
 #: Bytes of a body: some 8,000 keys with all of their fields.
@@ -48,7 +48,7 @@ async def import_litellm(call: Call) -> Reply:
     def decide(directory: Directory) -> Edit:
         nonlocal imported
         imported = import_from_litellm(directory, form.keys, form.teams, call.backend.ids.id, call.now)
-        return imported.edit
+        return check_roles(call, directory, imported.edit)
 
     def repeat(directory: Directory, _: Receipt) -> Edit:
         return decide(directory)  # which adds what is new: nothing, unless something was taken away meanwhile

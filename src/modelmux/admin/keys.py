@@ -33,6 +33,7 @@ class KeyForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new key. Lists that are empty allow all.
 
     :param team, person: ids or names. :param tags: what all its requests have.
+    :param capture: bodies of its requests may be kept, if the gateway keeps any.
     """
 
     name: str
@@ -44,6 +45,7 @@ class KeyForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: dict[str, str] = {}
     limits: RateForm = RateForm()
     expires_at: str | None = None
+    capture: bool = False
 
 
 class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +60,7 @@ class KeyPatch(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tags: dict[str, str] | UnsetType | None = UNSET
     limits: RateForm | UnsetType | None = UNSET
     expires_at: str | UnsetType | None = UNSET
+    capture: bool | UnsetType = UNSET
     status: Status | UnsetType = UNSET
 
 
@@ -118,7 +121,8 @@ async def list_keys(call: Call) -> Reply:
     keys = call.scope(directory).seen(directory.keys.values())
     if params.team is not None:
         team = named_team(call, directory, "team", params.team)
-        keys = [key for key in keys if team in [one.id for one in directory.team_path(key.team)]]
+        teams = {one for one in directory.teams if team in [above.id for above in directory.team_path(one)]}
+        keys = [key for key in keys if key.team in teams]
     if params.person is not None:
         person = named_person(call, directory, "person", params.person)
         keys = [key for key in keys if key.person == person]
@@ -127,8 +131,9 @@ async def list_keys(call: Call) -> Reply:
     if params.expires_before is not None:
         before = read_instant("expires_before", params.expires_before)
         keys = [key for key in keys if key.expires is not None and key.expires < before]
-    hints = {one.key: one.hint for one in directory.all_secrets() if one.valid_until is None}
     page = page_of(keys, params, lambda key: key)
+    shown = {key.id for key in page.data}
+    hints = {one.key: one.hint for one in directory.all_secrets() if one.key in shown and one.valid_until is None}
     chains = await states_of_chains(call, directory, [budgets_of_key(directory, key) for key in page.data])
     rows = [
         KeyRow(**plain(key_view(key)), hint=hints.get(key.id), tightest_budget=chain[0] if chain else None)
@@ -150,7 +155,7 @@ async def create_key(call: Call) -> Reply:
             team=named_team(call, directory, "team", form.team),
             person=named_person(call, directory, "person", form.person),
             models=tuple(form.models), apis=tuple(form.apis), addresses=tuple(form.addresses),  # type: ignore[arg-type]
-            tags=tuple(form.tags.items()),
+            tags=tuple(form.tags.items()), capture=form.capture,
             expires=None if form.expires_at is None else read_instant("expires_at", form.expires_at),
         )  # fmt: skip
         check_new(call, directory, key)
@@ -253,7 +258,7 @@ def check_new(call: Call, directory: Directory, key: Key) -> None:
 
 def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key:
     """:raises FieldError:"""
-    named = changed_fields(patch, leave_out=("limits", "status", "expires_at", "tags", "team", "person"))
+    named = changed_fields(patch, leave_out=("limits", "status", "expires_at", "tags", "team", "person", "capture"))
     changes: dict[str, Any] = {name: value if name == "name" else tuple(value or ()) for name, value in named.items()}
     if patch.team is not UNSET:
         changes["team"] = named_team(call, directory, "team", patch.team)
@@ -262,6 +267,8 @@ def _patched(call: Call, directory: Directory, key: Key, patch: KeyPatch) -> Key
     if patch.tags is not UNSET:
         changes["tags"] = tuple((patch.tags or {}).items())
     changes["limits"] = rates_after(key.limits, patch.limits)
+    if patch.capture is not UNSET:
+        changes["capture"] = patch.capture
     if patch.expires_at is not UNSET:
         changes["expires"] = None if patch.expires_at is None else read_instant("expires_at", patch.expires_at)
     if patch.status is not UNSET and key.status != "revoked":  # which saving refuses

@@ -16,6 +16,8 @@ from modelmux.store.ledger.rerate_rows import Rerated, rerate_page
 
 #: Days and months of one call.
 _MOST_PLACES: Final = 7
+#: Seconds after which a call begins no other day or month: clients wait for a minute or so.
+_SECONDS: Final = 20.0
 _Place = Annotated[str, Meta(max_length=64)] | None
 _Day = Annotated[str, Meta(pattern=r"^-?[0-9]{1,18}$")] | None
 
@@ -76,7 +78,9 @@ async def verify(call: Call) -> Reply:
     once_of(call)  # checks the key; the same call again finds nothing to do
     after = FIRST if form.after is None else int(form.after)
     author = call.author if form.repair else None
-    done = await call.backend.ledger.verify_some(after, _MOST_PLACES, author, call.now)
+    clock = call.backend.clock
+    end = clock() + _SECONDS
+    done = await call.backend.ledger.verify_some(after, _MOST_PLACES, author, call.now, lambda: clock() >= end)
     differences = [
         DifferenceView(what=one.what, stored=one.stored, recomputed=one.recomputed) for one in done.differences
     ]

@@ -1,4 +1,5 @@
-"""What the listener of the admin API serves: probes, and the API and the dashboard to those who may reach it at all.
+"""What the listener of the admin API serves: probes, and the API, the dashboard and ``/metrics`` to those who may reach
+it at all.
 
 Who a caller is, and what they may do, is decided in the API.
 """
@@ -10,11 +11,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from modelmux.admin.metrics_page import PATH as METRICS
 from modelmux.admin.operation import BASE
+from modelmux.admin.proxy_sign_in import ProxySignIn
 from modelmux.admin.sessions import session_token
 from modelmux.config import Config
 from modelmux.config.admin_check import admin_tokens
 from modelmux.config.allowed_hosts import read_hosts
+from modelmux.config.proxy_sign_in import signs_in_by_proxy
 from modelmux.dialects.registry import OPENAI_CHAT
 from modelmux.errors import GatewayError, MethodNotAllowed, Unauthorized
 from modelmux.server.auth import is_loopback
@@ -48,6 +52,7 @@ class AdminListener:
     :param host: where it listens, whatever the configuration says by now.
     :param on_startup, on_shutdown: run by the server's lifespan.
     :param refused: logs requests that do not reach the API, those that the HTTP parser refuses included.
+    :ivar proxy: whose sign-in counts by the configuration of now; the one of the next takes over what it knows.
     """
 
     def __init__(
@@ -58,22 +63,24 @@ class AdminListener:
         refused: RefusedRequests | None = None,
     ) -> None:
         self.refused = refused
+        self.proxy: ProxySignIn | None = None
         self._host = host
         self._on_startup = on_startup
         self._on_shutdown = on_shutdown
         self._api: Api | None = None
         self._dashboard: Api | None = None
+        self._metrics: Api | None = None
         self._has_tokens = False
         self._check: HostAndOriginCheck | None = None
 
-    def serve(self, config: Config, api: Api, dashboard: Api | None = None) -> None:
+    def serve(self, config: Config, api: Api, dashboard: Api | None = None, metrics: Api | None = None) -> None:
         """Serve by a configuration from the next request on. :raises ConfigError: a name that is not a host."""
         hosts = read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
         origins = frozenset(f"https://{host}" for host in hosts)  # a proxy in front has the certificate of the name
         check = HostAndOriginCheck(hosts, origins, host_hint=_HOST_HINT, origin_hint=_ORIGIN_HINT)
         self._check = check if is_loopback(self._host) else None
-        self._api, self._dashboard = api, dashboard
-        self._has_tokens = bool(admin_tokens(config.admin))
+        self._api, self._dashboard, self._metrics = api, dashboard, metrics
+        self._has_tokens = bool(admin_tokens(config.admin)) or signs_in_by_proxy(config.admin)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -106,6 +113,8 @@ class AdminListener:
                 "The admin API has no token yet, so it refuses every request.",
                 hint="Its operator has to set admin.token, or MODELMUX_ADMIN_TOKEN, and to restart the gateway.",
             )
+        elif path == METRICS and self._metrics is not None:
+            await self._metrics(scope, receive, send)
         else:
             await self._api(scope, receive, send)
 

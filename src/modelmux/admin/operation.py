@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Annotated, Any, Final, Generic, Literal, Protocol, TypeVar
 
 from msgspec import Meta, Struct
@@ -22,6 +23,7 @@ BASE: Final = "/admin/v1"
 MAX_LIMIT: Final = 1_000
 #: Bytes of the body of most operations.
 MAX_BODY: Final = 1024 * 1024
+_BY_ID: Final = attrgetter("id")
 
 
 class HasId(Protocol):
@@ -103,6 +105,7 @@ class Operation:
     :param reply: the type of the body of the reply.
     :param status: of the reply.
     :param max_body: bytes of its body.
+    :param without_accounts: it works without them, too.
     :param writes: it answers once the workers have the change.
     :param tag: groups operations for people.
     """
@@ -117,6 +120,7 @@ class Operation:
     body: type[Struct] | None = None
     status: int = 200
     max_body: int = MAX_BODY
+    without_accounts: bool = False
 
     @property
     def writes(self) -> bool:
@@ -138,7 +142,7 @@ def page_of(records: Iterable[R], params: ListParams, show: Callable[[R], T]) ->
 
     :param show: a record as the list has it.
     """
-    rest = sorted((one for one in records if one.id > params.after), key=lambda one: one.id)
+    rest = sorted([one for one in records if one.id > params.after] if params.after else records, key=_BY_ID)
     chosen = rest[: params.limit]
     has_more = len(rest) > len(chosen)
     return Page(data=[show(one) for one in chosen], has_more=has_more, next=chosen[-1].id if has_more else None)

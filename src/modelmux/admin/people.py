@@ -14,7 +14,7 @@ from modelmux.accounts.views import PersonView, person_view
 from modelmux.admin.forms import RateForm, rates_after
 from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
 from modelmux.admin.references import person_at
-from modelmux.admin.writes import change, changed_fields, check_changes, check_match, etag_of
+from modelmux.admin.writes import change, changed_fields, check_changes, check_match, check_roles, etag_of
 
 
 class PersonForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,7 +67,7 @@ async def edit_person(call: Call) -> Reply:
 
 
 async def _change(call: Call, decide: Any) -> Reply:
-    directory, edit, pending = await change(call, decide)
+    directory, edit, pending = await change(call, lambda directory: check_roles(call, directory, decide(directory)))
     return _reply(directory.people[edit.subject], pending)
 
 

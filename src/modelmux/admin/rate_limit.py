@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from typing import Final
+from weakref import WeakValueDictionary
 
 from modelmux.admin.errors import TooManyCalls
 
@@ -59,6 +61,21 @@ class CallLimits:
 
     def failed(self, address: str, now: int) -> None:
         self._failures.take(address, now)
+
+
+class Turns:
+    """One question for rows or sums of a principal at a time: the store answers in the order in which it is asked, so
+    many questions of one person would delay all others."""
+
+    def __init__(self) -> None:
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def of(self, name: str) -> asyncio.Lock:
+        """Is held while a question is answered; others of the principal wait in their order. It is kept while used."""
+        lock = self._locks.get(name)
+        if lock is None:
+            lock = self._locks[name] = asyncio.Lock()
+        return lock
 
 
 def _check(seconds: float, message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, get_args
 
 from msgspec import Meta
 
@@ -22,9 +22,11 @@ from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply
 from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.base import EntryQuery
 from modelmux.store.ledger.in_doubt import rows_in_doubt
+from modelmux.telemetry.records import Outcome
 
 _Text = Annotated[str, Meta(max_length=8_192)] | None
 _FILTERS: Final = ("key", "team", "person", "model", "outcome", "end_user")
+_OUTCOMES: Final = get_args(Outcome)
 #: Rows that are made in the event loop at most.
 FEW: Final = 50
 
@@ -84,6 +86,9 @@ def entry_query(call: Call, directory: Directory, *, newest_first: bool) -> Entr
     sent = params_of(params, (*_FILTERS, "tag", "start", "end"))
     for name in _FILTERS:
         listed(sent, name)  # refuses an empty one
+    for outcome in listed(sent, "outcome"):
+        if outcome not in _OUTCOMES:
+            raise FieldError("outcome", f"{outcome!r} is not one", f"expected some of {', '.join(_OUTCOMES)}")
     return EntryQuery(
         start=instant(sent, "start", zone),
         end=instant(sent, "end", zone),

@@ -17,7 +17,7 @@ from typing import Final
 from modelmux.accounts import sign_ins
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.roles import Principal
-from modelmux.accounts.sign_ins import Session, SignIns, Subject
+from modelmux.accounts.sign_ins import Roles, Session, SignIns, Subject
 from modelmux.config.admin_check import OWNER
 from modelmux.server.host_and_origin import is_local_host
 from modelmux.store.sign_in_file import SignInFile
@@ -36,6 +36,7 @@ _Headers = Iterable[tuple[bytes, bytes]]
 class Sessions:
     """
     :param owner_token: ``admin.token``: another one ends the sessions of the owner.
+    :param roles: see ``subject_of``: another one ends the sessions of its person.
     :param now: microseconds in UTC. :param random: returns N random bytes.
     """
 
@@ -45,11 +46,13 @@ class Sessions:
         owner_token: str | None,
         now: Callable[[], int],
         random: Callable[[int], bytes] = os.urandom,
+        roles: Roles = sign_ins.NO_ROLES,
     ) -> None:
         self._file = file
         self._owner_token = (owner_token or "").encode()
         self._now = now
         self._random = random
+        self._roles = roles
 
     def new_link(self, subject: Subject) -> str:
         """The token of a link, which is stored nowhere. :raises StoreFailed:"""
@@ -61,7 +64,7 @@ class Sessions:
         """Who a link is for; it stays good. None if it is not good. :raises StoreFailed:"""
         state = await asyncio.to_thread(self._file.read)
         link = sign_ins.find_link(state, digest_of(token), self._now())
-        return None if link is None or not sign_ins.is_current(directory, link.subject) else link.subject
+        return None if link is None or not self._is_current(directory, link.subject) else link.subject
 
     async def sign_in(self, token: str, directory: Directory) -> str | None:
         """Use up a link. :returns: the token of its session; None if the link is not good. :raises StoreFailed:"""
@@ -69,7 +72,7 @@ class Sessions:
 
         def decide(state: SignIns) -> tuple[SignIns, str | None]:
             link = sign_ins.find_link(state, digest_of(token), now)
-            if link is None or not sign_ins.is_current(directory, link.subject):
+            if link is None or not self._is_current(directory, link.subject):
                 return state, None
             return sign_ins.redeemed(state, link, digest_of(new), self._binding(new, link.subject), now), new
 
@@ -85,7 +88,7 @@ class Sessions:
         session = sign_ins.find_session(state, digest_of(token), self._now())
         if session is None:
             return None
-        if self._is_bound(session, token) and sign_ins.is_current(await read(), session.subject):
+        if self._is_bound(session, token) and self._is_current(await read(), session.subject):
             return session.subject
         await self.sign_out(token)
         return None
@@ -94,6 +97,9 @@ class Sessions:
         """End a session. Idempotent. :raises StoreFailed:"""
         now = self._now()
         await asyncio.to_thread(self._file.change, lambda state: (sign_ins.without(state, digest_of(token), now), None))
+
+    def _is_current(self, directory: Directory, subject: Subject) -> bool:
+        return sign_ins.is_current(directory, subject, self._roles)
 
     def _token(self) -> str:
         return base64.urlsafe_b64encode(self._random(_BYTES)).decode().rstrip("=")
@@ -121,9 +127,9 @@ def csrf_of(token: str) -> str:
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
-def is_csrf_of(token: str, text: str) -> bool:
-    """Whether a text is the CSRF token of a session; in constant time."""
-    return hmac.compare_digest(csrf_of(token).encode(), text.encode("utf-8", "surrogateescape"))
+def is_same_token(token: str, text: str) -> bool:
+    """Whether a text is a CSRF token; in constant time."""
+    return hmac.compare_digest(token.encode(), text.encode("utf-8", "surrogateescape"))
 
 
 def session_token(headers: _Headers) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import tzinfo
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -15,7 +16,7 @@ from modelmux.accounts.key_views import tightest_first
 from modelmux.accounts.views import WindowView, window_view
 from modelmux.admin.operation import Call
 from modelmux.config.accounts_check import zone_of
-from modelmux.store.ledger.budget_states import states_of
+from modelmux.store.ledger.budget_states import states_from
 
 
 class BudgetState(Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ async def states_of_chains(
     """The budgets of each chain, the tightest first: see ``tightest_first``. :raises StoreFailed:"""
     pairs = list(dict.fromkeys((budget.id, subject) for chain in chains for budget, subject in chain))
     chosen = [(directory.budgets[id], subject) for id, subject in pairs]
-    states = await states_of(call.backend.config, directory, call.now, chosen)
+    states = await states_from(call.backend.ledger.windows, directory, call.now, _zone(call), chosen)
     by_pair = dict(zip(pairs, states, strict=True))
     return [
         [
@@ -60,7 +61,7 @@ async def windows_of(
     :raises StoreFailed:
     """
     shows = call.principal.sees_subjects
-    states = await states_of(call.backend.config, directory, call.now, chosen, most)
+    states = await states_from(call.backend.ledger.windows, directory, call.now, _zone(call), chosen, most)
     return [
         [view if shows else replace(view, subject=None) for state in of_budget for view in [window_view(budget, state)]]
         for (budget, _), of_budget in zip(chosen, states, strict=True)
@@ -69,8 +70,12 @@ async def windows_of(
 
 def adjustments_of_now(call: Call, directory: Directory, budget: Budget) -> list[Adjustment]:
     """Those that count now, in the order in which they apply; of others only as far as the principal may see whose."""
-    adjustments = current_adjustments(directory, budget, call.now, zone_of(call.backend.config.accounts.zone))
+    adjustments = current_adjustments(directory, budget, call.now, _zone(call))
     return [one for one in adjustments if call.principal.sees_subjects or not one.subject]
+
+
+def _zone(call: Call) -> tzinfo:
+    return zone_of(call.backend.config.accounts.zone)
 
 
 def _state(budget: Budget, state: WindowState) -> BudgetState:

@@ -1,4 +1,4 @@
-"""``/status``, ``/workers``, ``/deployments``: how the gateway and its ledger are."""
+"""``/status``, ``/workers``: how the gateway and its ledger are."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Final
 
 from msgspec import Struct
 
-from modelmux.accounts.periods import day_of
 from modelmux.accounts.views import time_text
 from modelmux.admin.backend import WorkerState
 from modelmux.admin.operation import Call, ListParams, Operation, Page, Reply, page_of
-from modelmux.config import build_routes
 from modelmux.store.journal.journal import journal_directory, journal_paths
 from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.telemetry.quantiles import Latency
 from modelmux.version import __version__
 
 _MICRO: Final = 1_000_000
+#: How the version of the library begins.
+_POSTGRESQL: Final = "PostgreSQL "
 
 
 class WorkerView(Struct, frozen=True, kw_only=True):
@@ -34,77 +35,63 @@ class WorkerView(Struct, frozen=True, kw_only=True):
     is_current: bool
 
 
-class DeploymentView(Struct, frozen=True, kw_only=True):
-    """Where calls may go: a model in a location, and the names that are served by it."""
-
-    id: str
-    model: str
-    location: str
-    weight: int
-    order: int
-    max_in_flight: int | None
-    routes: list[str]
-
-
 class HolderView(Struct, frozen=True, kw_only=True):
-    """A process that has leases on budgets. :param windows: on how many. :param seen_at: its last exchange."""
+    """A process that has leases on budgets.
+
+    :param node: the server whose process it is, where several share the ledger.
+    :param windows: on how many. :param seen_at: its last exchange, or the last renewal of its leases.
+    """
 
     id: str
+    node: str | None
     seen_at: str | None
     windows: int
 
 
 class LedgerView(Struct, frozen=True, kw_only=True):
-    """The ledger of this machine.
+    """The ledger, and the journals of this machine.
 
-    :param schema: number of the last migration. :param bytes: of its file, without the log.
+    :param schema: number of the last migration.
+    :param sqlite, postgresql: version of what it is kept in.
+    :param bytes: of its file, without the log, or of its database.
     :param first_at, last_at: of the rows that there are.
     :param dropped_before: rows of before are gone, their sums are not.
     :param alerts_due: that were not delivered yet.
+    :param nodes: how many servers are alive, where several can share it.
     :param journals: files of requests that run, and of killed processes.
     """
 
     schema: int
-    sqlite: str
+    sqlite: str | None
+    postgresql: str | None
     bytes: int
     first_at: str | None
     last_at: str | None
     dropped_before: str | None
     alerts_due: int
+    nodes: int | None
     journals: int
     holders: list[HolderView]
 
 
 class StatusView(Struct, frozen=True, kw_only=True):
-    """:param in_flight: requests that run in all workers."""
+    """
+    :param in_flight: requests that run in all workers. :param latency: of all requests since the start.
+    :param ledger: null without accounts.
+    """
 
     version: str
     now: str | None
     directory_version: int
     workers: list[WorkerView]
     in_flight: int
-    ledger: LedgerView
+    latency: Latency
+    ledger: LedgerView | None
 
 
 async def list_workers(call: Call) -> Reply:
     directory = await call.read()
     return Reply(page_of(_workers(call, directory.version), call.params, lambda view: view))
-
-
-async def list_deployments(call: Call) -> Reply:
-    config = call.backend.config
-    views: dict[str, DeploymentView] = {}
-    routes = build_routes(config, config.build_catalog(), day_of(call.now))
-    for name, route in routes.visible_names.items():
-        for one in route.deployments:
-            known = views.get(one.id)
-            if known is None:
-                known = views[one.id] = DeploymentView(
-                    id=one.id, model=one.card.id, location=one.location, weight=one.weight, order=one.order,
-                    max_in_flight=one.max_in_flight, routes=[],
-                )  # fmt: skip
-            known.routes.append(name)
-    return Reply(page_of(views.values(), call.params, lambda view: view))
 
 
 async def read_status(call: Call) -> Reply:
@@ -117,7 +104,8 @@ async def read_status(call: Call) -> Reply:
             directory_version=directory.version,
             workers=workers,
             in_flight=sum(one.in_flight for one in workers),
-            ledger=await _ledger(call),
+            latency=call.backend.counted().latency,
+            ledger=await _ledger(call) if call.backend.has_accounts else None,
         )
     )
 
@@ -126,15 +114,21 @@ async def _ledger(call: Call) -> LedgerView:
     state = await call.backend.ledger.state()
     directory = journal_directory(ledger_path(call.backend.config))
     journals = await asyncio.to_thread(journal_paths, directory)
-    holders = [HolderView(id=one.name, seen_at=time_text(one.seen), windows=one.windows) for one in state.holders]
+    is_shared = state.library.startswith(_POSTGRESQL)
+    holders = [
+        HolderView(id=one.name, node=one.node, seen_at=time_text(one.seen), windows=one.windows)
+        for one in state.holders
+    ]
     return LedgerView(
         schema=state.schema,
-        sqlite=state.library,
+        sqlite=None if is_shared else state.library,
+        postgresql=state.library.removeprefix(_POSTGRESQL) if is_shared else None,
         bytes=state.bytes,
         first_at=time_text(state.first),
         last_at=time_text(state.last),
         dropped_before=time_text(state.dropped_before),
         alerts_due=state.alerts_due,
+        nodes=state.nodes,
         journals=len(journals),
         holders=holders,
     )
@@ -152,10 +146,12 @@ def _worker(one: WorkerState, version: int) -> WorkerView:
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
-    Operation("GET", "/status", "Read how the gateway and its ledger are", "status.read", StatusView, read_status),
-    Operation("GET", "/workers", "List workers", "status.read", Page[WorkerView], list_workers, ListParams),
     Operation(
-        "GET", "/deployments", "List where calls may go", "status.read", Page[DeploymentView], list_deployments,
-        ListParams,
+        "GET", "/status", "Read how the gateway and its ledger are", "status.read", StatusView, read_status,
+        without_accounts=True,
+    ),
+    Operation(
+        "GET", "/workers", "List workers", "status.read", Page[WorkerView], list_workers, ListParams,
+        without_accounts=True,
     ),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_team, set_member
 from modelmux.accounts.fields import FieldError
 from modelmux.accounts.records import TEAM, Person, Status, Team, TeamRole
-from modelmux.accounts.views import MemberView, TeamView, team_view
+from modelmux.accounts.views import MemberView, TeamView, team_view, team_views
 from modelmux.admin.errors import no_record
 from modelmux.admin.forms import RateForm, rates_after
 from modelmux.admin.operation import Call, ListParams, NoParams, Operation, Page, Reply, page_of
@@ -53,7 +53,8 @@ class MemberForm(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 async def list_teams(call: Call) -> Reply:
     directory = await call.read()
     teams = call.scope(directory).seen(directory.teams.values())
-    return Reply(page_of(teams, call.params, lambda team: team_view(directory, team)))
+    page: Page[Team] = page_of(teams, call.params, lambda team: team)
+    return Reply(Page(data=team_views(directory, page.data), has_more=page.has_more, next=page.next))
 
 
 async def create_team(call: Call) -> Reply:

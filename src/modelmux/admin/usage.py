@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.roles import Principal, Scope
 from modelmux.accounts.usage_names import NAME_FIELDS, name_of
 from modelmux.accounts.usage_params import read_usage_query
 from modelmux.accounts.usage_scope import dimensions, visible
@@ -18,6 +19,8 @@ from modelmux.store.ledger.usage_report import usage_report
 
 #: Groups of all buckets of one answer.
 MOST_RESULTS: Final = 50_000
+#: Groups of ``top``.
+MOST_TOP: Final = 10_000
 _Text = Annotated[str, Meta(max_length=8_192)] | None
 
 
@@ -25,9 +28,10 @@ class UsageParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What to add up. Several values have commas between them.
 
     :param start, end: a day, or an instant; the end is not included.
-    :param bucket: ``1h``, ``1d``, ``1mo`` or ``all``. :param zone: in which days and months begin.
+    :param bucket: ``1h``, ``1d``, ``1w``, ``1mo`` or ``all``. :param zone: in which days, weeks and months begin.
     :param group_by: of ``key``, ``team``, ``person``, ``model`` and ``tag:NAME``.
     :param key, team, person: ids or names. :param tag: ``app=chat``.
+    :param top: only the groups that cost most in the whole period; each bucket has the sum of the others. 0 for all.
     """
 
     start: _Text = None
@@ -40,44 +44,47 @@ class UsageParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     person: _Text = None
     model: _Text = None
     tag: _Text = None
+    top: Annotated[int, Meta(ge=0, le=MOST_TOP)] = 0
 
 
 async def read_usage(call: Call) -> Reply:
     config, directory = call.backend.config, await call.read()
-    sent = params_of(call.params, UsageParams.__struct_fields__)
+    sent = params_of(call.params, [name for name in UsageParams.__struct_fields__ if name != "top"])
     query = read_usage_query(sent, dimensions(call.principal), call.now, config.accounts.zone, zone_of)
     where = (*with_ids(call, directory, query.where), *visible(directory, call.principal))
+    scope = call.scope(directory)
     body = await usage_report(
-        call.backend.ledger, replace(query, where=where), zone_of(query.zone), own_prices=bool(config.accounts.prices),
-        reported_tags=config.accounts.tags, most=MOST_RESULTS,
-        label=lambda name, value: _labels(call, directory, name, value),
+        call.backend.ledger, replace(query, where=where, top=call.params.top), zone_of(query.zone),
+        own_prices=bool(config.accounts.prices), reported_tags=config.accounts.tags, most=MOST_RESULTS,
+        label=lambda name, value: _labels(scope, directory, call.principal, name, value),
     )  # fmt: skip
     return Reply(body)
 
 
-def _labels(call: Call, directory: Directory, name: str, value: str | None) -> dict[str, Any]:
+def _labels(scope: Scope, directory: Directory, principal: Principal, name: str, value: str | None) -> dict[str, Any]:
     """A group, with its name where the principal may know it. A team is that of the time, with those above it."""
     if name not in NAME_FIELDS:
         return {name: value}
     id = (value or "").rpartition("/")[2]
-    shown = {NAME_FIELDS[name]: name_of(directory, name, value) if _may_know(call, directory, name, id) else None}
+    shown = {
+        NAME_FIELDS[name]: name_of(directory, name, value) if _may_know(scope, directory, principal, name, id) else None
+    }
     if name == "team":
         return {"team": id or None, "team_path": value.split("/") if value else [], **shown}
     return {name: value, **shown}
 
 
-def _may_know(call: Call, directory: Directory, name: str, id: str) -> bool:
+def _may_know(scope: Scope, directory: Directory, principal: Principal, name: str, id: str) -> bool:
     """Whether the principal may know the name of a record."""
-    scope = call.scope(directory)
     match name:
         case "key":
             key = directory.keys.get(id)
             return key is not None and scope.sees(key)
         case "person":
             person = directory.people.get(id)
-            return person is not None and (scope.sees(person) or id == call.principal.person)
+            return person is not None and (scope.sees(person) or id == principal.person)
     team = directory.teams.get(id)
-    return team is not None and (scope.sees(team) or call.principal.role == "viewer")
+    return team is not None and (scope.sees(team) or principal.role == "viewer")
 
 
 OPERATIONS: Final = (

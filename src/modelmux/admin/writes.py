@@ -15,10 +15,11 @@ from modelmux.accounts.edits import Edit
 from modelmux.accounts.fields import FieldError, RecordConflict
 from modelmux.accounts.periods import parse_instant
 from modelmux.accounts.rates import Limit
-from modelmux.accounts.roles import Record
+from modelmux.accounts.roles import Record, may_give
 from modelmux.admin.errors import Conflict, PreconditionFailed, no_record
 from modelmux.admin.operation import Call
-from modelmux.errors import InvalidRequest
+from modelmux.config.admin_check import roles_of
+from modelmux.errors import InvalidRequest, NotPermitted
 from modelmux.store.directory.receipts import Once, OtherRequest, Receipt
 
 #: Characters of an ``Idempotency-Key``.
@@ -74,7 +75,7 @@ def _nothing(call: Call, directory: Directory, receipt: Receipt) -> Edit:
     """An empty edit of the record that was changed. :raises NoSuchRecord: the principal may not see it any more."""
     id = receipt.subject
     kinds: tuple[Mapping[str, Record], ...] = (
-        directory.keys, directory.teams, directory.people, directory.budgets, directory.limits,
+        directory.keys, directory.teams, directory.people, directory.budgets, directory.limits, directory.webhooks,
     )  # fmt: skip
     record = next((records[id] for records in kinds if id in records), None)
     if record is None or not call.scope(directory).sees(record):
@@ -102,6 +103,23 @@ def check_changes(call: Call, directory: Directory, kind: str, record: Record) -
     so that ids of others tell nothing."""
     if not call.scope(directory).changes(record):
         raise no_record(kind, record.id, "change")
+
+
+def check_roles(call: Call, directory: Directory, edit: Edit) -> Edit:
+    """Whether the principal may decide who has the addresses of people, before and after: ``admin.roles`` gives roles
+    to addresses. :raises NotPermitted:
+    """
+    roles = roles_of(call.backend.config.admin)
+    for person in edit.people:
+        before = directory.people.get(person.id)
+        for address in {person.email.lower(), (before or person).email.lower()}:
+            role = roles.get(address)
+            if role is not None and not may_give(call.principal, role):
+                raise NotPermitted(
+                    f"admin.roles makes {address} an {role}, which the role {call.principal.role} may not change.",
+                    code="role_not_allowed", hint="Ask an owner of this gateway.",
+                )  # fmt: skip
+    return edit
 
 
 def check_selected(call: Call, directory: Directory, record: Budget | Limit) -> None:
