@@ -11,7 +11,9 @@ from msgspec import Struct
 #: The drawing of a chart, in its own units.
 WIDTH: Final = 720
 HEIGHT: Final = 120
+#: Between columns: at most this, and at most a third of a column and its gap.
 _GAP: Final = 3
+_MOST_OF_STEP: Final = 3
 
 
 class Column(Struct, frozen=True):
@@ -41,12 +43,13 @@ def columns(values: Sequence[int], parts: Sequence[int]) -> list[Column]:
     """:param parts: of the values, such as the errors among requests."""
     top = max([*values, 1])
     step = WIDTH / max(len(values), 1)
+    gap = min(_GAP, step / _MOST_OF_STEP)
     shapes = []
     for index, (value, part) in enumerate(zip(values, parts, strict=True)):
         height, part_height = (round(HEIGHT * one / top, 2) for one in (value, min(part, value)))
         shapes.append(
             Column(
-                x=round(index * step + _GAP / 2, 2), width=round(step - _GAP, 2), y=round(HEIGHT - height, 2),
+                x=round(index * step + gap / 2, 2), width=round(step - gap, 2), y=round(HEIGHT - height, 2),
                 height=height, part_y=round(HEIGHT - part_height, 2), part_height=part_height,
             )
         )  # fmt: skip

@@ -1,11 +1,15 @@
-"""The overview: the last 24 hours, who spent, which models answered, and what needs attention. From rollups alone."""
+"""The overview: the last 24 hours, who spent, which models answered, how long that took, and what needs attention.
+
+From rollups alone; how long it took is counted by the workers, since their start.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from modelmux.accounts.views import time_text
+from modelmux.dashboard.attention import item, of_models
 from modelmux.dashboard.charts import decimal, percent, share
 from modelmux.dashboard.page import ROOT, Data, Page, Visit, part
 
@@ -24,7 +28,7 @@ _ROWS: Final = 12
 
 async def build(visit: Visit) -> Data:
     if not visit.may("usage.read"):
-        return {"has_usage": False, "attention": []}
+        return {"has_usage": False, "attention": [], "may_read_audit": visit.may("audit.read")}
     end = (visit.now // _HOUR + 1) * _HOUR
     start, before = time_text(end - _DAY) or "", time_text(end - 2 * _DAY) or ""
     period = {"start": start, "end": time_text(end) or ""}
@@ -32,6 +36,8 @@ async def build(visit: Visit) -> Data:
     earlier = await visit.read("/usage", bucket="all", start=before, end=start)
     models = await visit.read("/usage", bucket="all", group_by="model", **period)
     teams = await visit.read("/usage", bucket="all", group_by="team", **period)
+    savings = await visit.read("/usage/cache-savings", **period)
+    status = await visit.read("/status") if visit.may("status.read") else None
     total = by_hour["total"]
     return {
         "has_usage": True,
@@ -39,20 +45,33 @@ async def build(visit: Visit) -> Data:
         "total": total,
         "error_percent": percent(total["errors"], total["requests"]),
         "cache_read_percent": _cache_read(total["tokens"]),
+        "cache_savings": savings if savings["models"] else None,
+        "latency": None if status is None else status["latency"],
         "before": earlier["total"],
         "change_percent": _change(earlier["total"]["cost"]["amount"], total["cost"]["amount"]),
         "hours": [_hour(one) for one in by_hour["data"]],
         "models": _groups(models),
         "teams": _groups(teams),
-        "in_flight": (await visit.read("/status"))["in_flight"] if visit.may("status.read") else None,
-        "attention": [*await _budgets(visit), *await _keys(visit), *_usage(total), *await _status(visit)],
-        "has_keys": await _has_keys(visit) if visit.may("keys.write") and not total["requests"] else None,
-        "may_create": visit.may("keys.write"),
+        "in_flight": None if status is None else status["in_flight"],
+        "attention": [
+            *await _budgets(visit),
+            *await _keys(visit),
+            *_usage(total),
+            *_status(status),
+            *await of_models(visit, {one["model"] for one in models["data"][0]["results"]}),
+        ],
+        "first_start": None if total["requests"] else await _first_start(visit),
     }
 
 
-async def _has_keys(visit: Visit) -> bool:
-    return bool((await visit.read("/keys", limit="1"))["data"])
+async def _first_start(visit: Visit) -> Data | None:
+    """What who may create keys is shown before the first request; None if there has been one."""
+    if not (visit.may("keys.write") and visit.may("requests.read")):
+        return None
+    if (await visit.read("/requests", limit="1"))["data"]:
+        return None
+    keys = (await visit.read("/keys", limit="1"))["data"]
+    return {"has_keys": bool(keys), "gateway_url": visit.site.gateway_url, "model": visit.site.model}
 
 
 def _hour(bucket: Data) -> Data:
@@ -98,7 +117,7 @@ async def _budgets(visit: Visit) -> list[Data]:
             if used >= _SPENT:
                 level = "bad" if used >= 100 and budget["mode"] == "hard" else "warn"
                 text = f"Budget {budget['name']}: {spent.percent:g} % spent"
-                items.append(_item(level, text, f"{ROOT}/budgets/{part(budget['id'])}"))
+                items.append(item(level, text, f"{ROOT}/budgets/{part(budget['id'])}"))
     return sorted(items, key=lambda one: str(one["level"]))[:_ROWS]
 
 
@@ -114,7 +133,7 @@ async def _keys(visit: Visit) -> list[Data]:
         text = f"Key {key['name']} expires in {days} days" if days > 0 else f"Key {key['name']} expires today"
         if ends.timestamp() * 1_000_000 <= now:
             text = f"Key {key['name']} has expired"
-        items.append(_item("warn", text, f"{ROOT}/keys/{part(key['id'])}"))
+        items.append(item("warn", text, f"{ROOT}/keys/{part(key['id'])}"))
     return items
 
 
@@ -122,25 +141,20 @@ def _usage(total: Data) -> list[Data]:
     items = []
     errors = percent(total["errors"], total["requests"])
     if errors >= _ERRORS and total["requests"] >= _FEWEST:
-        items.append(_item("warn", f"{errors:g} % of requests failed", f"{ROOT}/requests"))
+        items.append(item("warn", f"{errors:g} % of requests failed", f"{ROOT}/requests"))
     if total["unpriced"]:
-        items.append(_item("warn", f"{total['unpriced']:,} requests of a model without a price", None))
+        items.append(item("warn", f"{total['unpriced']:,} requests of a model without a price", None))
     return items
 
 
-async def _status(visit: Visit) -> list[Data]:
-    if not visit.may("status.read"):
+def _status(status: Data | None) -> list[Data]:
+    if status is None:
         return []
-    status = await visit.read("/status")
     behind = sum(not one["is_current"] for one in status["workers"])
-    items = [_item("bad", f"{behind} workers do not have the accounts of now", None)] if behind else []
+    items = [item("bad", f"{behind} workers do not have the accounts of now", None)] if behind else []
     if status["ledger"]["alerts_due"]:
-        items.append(_item("warn", f"{status['ledger']['alerts_due']} alerts were not delivered yet", None))
+        items.append(item("warn", f"{status['ledger']['alerts_due']} alerts were not delivered yet", None))
     return items
-
-
-def _item(level: str, text: str, href: str | None) -> dict[str, Any]:
-    return {"level": level, "text": text, "href": href}
 
 
 OVERVIEW: Final = Page(ROOT, "overview.html", "Overview", "self.read", build, nav="Overview")

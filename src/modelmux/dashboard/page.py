@@ -7,10 +7,10 @@ is no second logic of roles here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import msgspec
 
@@ -19,8 +19,9 @@ from modelmux.accounts.fields import FieldError
 from modelmux.accounts.roles import Permission, Scope, may
 from modelmux.admin.callers import Caller
 from modelmux.admin.dispatch import ApiRequest, Dispatcher
-from modelmux.admin.errors import of_field
+from modelmux.admin.errors import QueryTimeout, of_field
 from modelmux.admin.operation import BASE
+from modelmux.dashboard.playground.gateway import PlaygroundGateway
 from modelmux.errors import GatewayError
 
 ROOT: Final = "/dashboard"
@@ -33,10 +34,14 @@ class Site:
 
     :param gateway_url: where clients reach the models, without a slash at the end.
     :param model: one that is served, for examples.
+    :param playground: the gateway as the playground asks it.
+    :param trace_url: where a trace is shown, with the place of its id; None if that is not known.
     """
 
     gateway_url: str
     model: str
+    playground: PlaygroundGateway
+    trace_url: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,25 +84,33 @@ class Visit:
             method=method, path=BASE + path, query=query, body=read_body, address=self.address, idempotency_key=once
         )  # fmt: skip
         operation, parts = self.dispatcher.find(method, request.path, self.caller.principal)
+        parts = {name: unquote(text) for name, text in parts.items()}  # see ``part``: a server decodes paths first
         reply = await self.dispatcher.run(operation, parts, self.caller.principal, request)
         values: Data = msgspec.to_builtins(reply.body)
         return values | {"pending_workers": reply.pending} if reply.pending else values
 
-    async def read_filtered(self, path: str, names: Iterable[str], limit: str) -> Data:
-        """A page of a list by the filters of the query, and ``filters``, ``after`` and ``filter_problem``: why there is
-        nothing, if a filter cannot be used, for the form that shows it again."""
-        chosen = {name: self.query[name].strip() for name in names if self.query.get(name, "").strip()}
+    async def read_filtered(self, path: str, names: Iterable[str], limit: str, **others: str) -> Data:
+        """A page of a list by the filters of the query and other parameters, and ``filters``, ``after`` and
+        ``filter_problem``: why there is nothing, if a filter cannot be used or lets too much through, for the form that
+        shows it again."""
+        chosen = self.chosen(names)
         after = self.query.get("after", "")
         data: Data = {"filters": chosen, "after": after, "filter_problem": None}
         try:
-            return data | await self.read(path, limit=limit, **chosen, **({"after": after} if after else {}))
+            return data | await self.read(path, limit=limit, **chosen, **others, **({"after": after} if after else {}))
         except (GatewayError, FieldError) as error:
-            problem = of_field(error) if isinstance(error, FieldError) else error
-            if problem.status != 400:
+            problem = filter_problem(error)
+            if problem is None:
                 raise
-            return data | {
-                "filter_problem": problem.public_message, "data": [], "has_more": False, "next": None,
-            }  # fmt: skip
+            return data | {"filter_problem": problem, "data": [], "has_more": False, "next": None}
+
+    def chosen(self, names: Iterable[str]) -> dict[str, str]:
+        """Filters of the query that have a value."""
+        return {name: self.query[name].strip() for name in names if self.query.get(name, "").strip()}
+
+    @property
+    def has_accounts(self) -> bool:
+        return self.dispatcher.backend.has_accounts
 
     @property
     def now(self) -> int:
@@ -136,6 +149,7 @@ class Page:
     :param path: with ``{id}`` and so on.
     :param permission: without which it is refused; which records, the API decides.
     :param nav: what the navigation calls it; empty if it is not there.
+    :param is_logged: who reads it is written down, so a link of another site must not lead to it.
     """
 
     path: str
@@ -144,6 +158,23 @@ class Page:
     permission: Permission
     build: Callable[[Visit], Awaitable[Data]]
     nav: str = ""
+    is_logged: bool = False
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file of what a page shows.
+
+    :param file: what browsers call it.
+    :param build: its content in chunks, each made when the client has taken the one before. What is refused is refused
+        before the first.
+    """
+
+    path: str
+    file: str
+    media_type: bytes
+    permission: Permission
+    build: Callable[[Visit], AsyncGenerator[bytes, None]]
 
 
 @dataclass(frozen=True)
@@ -163,13 +194,45 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class Streamed:
+    """An action whose events are sent to the script of its page while they happen.
+
+    :param events: names and data; closed when the page leaves.
+    :param templates: name of an event -> the template that makes HTML of its data; others are sent as they are.
+    """
+
+    events: AsyncGenerator[tuple[str, Data], None]
+    templates: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Action:
-    """A form. :param page: that it is on: shown again, with the error, where it is refused."""
+    """A form.
+
+    :param page: that it is on: shown again, with the error, where it is refused.
+    :param waits: it changes nothing here and may take long, so it ends when its visitor leaves.
+    """
 
     path: str
     permission: Permission
-    run: Callable[[Visit], Awaitable[Moved | Shown]]
+    run: Callable[[Visit], Awaitable[Moved | Shown | Streamed]]
     page: Page
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All that a dashboard serves."""
+
+    pages: tuple[Page, ...]
+    actions: tuple[Action, ...]
+    downloads: tuple[Download, ...]
+
+
+def filter_problem(error: GatewayError | FieldError) -> str | None:
+    """Why filters of a query cannot be used, or let too much through; None if the error is another."""
+    problem = of_field(error) if isinstance(error, FieldError) else error
+    return problem.public_message if problem.status == 400 or isinstance(problem, QueryTimeout) else None
 
 
 def part(text: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from decimal import Decimal
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from modelmux.dashboard.assets import url_of
 from modelmux.dashboard.charts import columns, decimal, percent, share
@@ -18,19 +19,31 @@ _SUFFIXES: Final = ((10**9, "B"), (10**6, "M"), (10**4, "k"))
 
 
 class Renderer:
-    """Templates are read once, at the start."""
+    """Templates are read once in a process, before the first page."""
 
     def __init__(self) -> None:
-        environment = Environment(
-            loader=PackageLoader("modelmux.dashboard"), autoescape=True, undefined=StrictUndefined, auto_reload=False,
-            trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False,
-        )  # fmt: skip
-        environment.filters |= {"usd": usd, "amount": amount, "count": count, "short": short, "seconds": seconds}
-        environment.globals |= {"columns": columns, "share": share, "percent": percent, "asset": url_of}
-        self._templates = {name: environment.get_template(name) for name in environment.list_templates()}
+        self._templates = _templates()
 
     def html(self, template: str, **values: Any) -> bytes:
         return self._templates[template].render(**values).encode()
+
+
+@functools.cache
+def _templates() -> dict[str, Template]:
+    environment = Environment(
+        loader=PackageLoader("modelmux.dashboard"), autoescape=True, undefined=StrictUndefined, auto_reload=False,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False,
+    )  # fmt: skip
+    environment.filters |= {
+        "usd": usd,
+        "amount": amount,
+        "count": count,
+        "short": short,
+        "seconds": seconds,
+        "quantile": quantile,
+    }
+    environment.globals |= {"columns": columns, "share": share, "percent": percent, "asset": url_of}
+    return {name: environment.get_template(name) for name in environment.list_templates()}
 
 
 def usd(value: str | None) -> str:
@@ -63,6 +76,11 @@ def short(value: int) -> str:
         if value >= size:
             return f"{value / (1000 if suffix == 'k' else size):,.1f}{suffix}"
     return f"{value:,}"
+
+
+def quantile(value: dict[str, Any]) -> str:
+    """As ``/status`` has it."""
+    return f"more than {value['seconds']:g} s" if value["more_than"] else seconds(value["seconds"])
 
 
 def seconds(value: float | None) -> str:

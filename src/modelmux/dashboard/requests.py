@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Final, get_args
 
+from modelmux.config.telemetry_check import TRACE_ID
 from modelmux.dashboard.page import ROOT, Data, Page, Visit, part
+from modelmux.dashboard.timeline import timeline_of
 from modelmux.telemetry.records import Outcome
 
 FILTERS: Final = ("key", "team", "person", "model", "outcome", "min_cost", "tag", "start", "end")
@@ -17,18 +19,35 @@ async def build_list(visit: Visit) -> Data:
 
 
 async def build_detail(visit: Visit) -> Data:
-    request = await visit.read(f"/requests/{part(visit.path['id'])}")
-    return {"request": request, "timeline": _timeline(request)}
+    id = part(visit.path["id"])
+    request, trace = await visit.read(f"/requests/{id}"), await visit.read(f"/requests/{id}/trace")
+    return {
+        "request": request, "trace": trace, "timeline": timeline_of(request, trace["request"]),
+        "may_read_bodies": visit.may("bodies.read"), "trace_url": _trace_url(visit, request["trace_id"]),
+    }  # fmt: skip
 
 
-def _timeline(request: Data) -> list[Data]:
-    """When what happened, in seconds since the request arrived."""
-    first, end = request["first_content_seconds"], request["seconds"]
-    steps = [{"what": "arrived", "seconds": 0.0}]
-    if first is not None:
-        steps.append({"what": "first content", "seconds": first})
-    return [*steps, {"what": "ended", "seconds": end}]
+def _trace_url(visit: Visit, trace_id: str | None) -> str | None:
+    """Where the trace of a request is shown."""
+    template = visit.site.trace_url
+    return None if template is None or trace_id is None else template.replace(TRACE_ID, part(trace_id))
+
+
+async def build_bodies(visit: Visit) -> Data:
+    """The bodies, or why there are none: with an entry in the audit log where they are those of others."""
+    path = f"/requests/{part(visit.path['id'])}"
+    return await bodies_at(visit, f"{path}/bodies", f"{path}/trace")
+
+
+async def bodies_at(visit: Visit, path: str, known_at: str) -> Data:
+    """:param path: of the bodies in the admin API. :param known_at: what says whether they are kept."""
+    state = (await visit.read(known_at))["bodies"]
+    bodies = await visit.read(path) if state == "kept" else None
+    return {"id": visit.path["id"], "state": state, "bodies": bodies}
 
 
 REQUESTS: Final = Page(f"{ROOT}/requests", "requests.html", "Requests", "requests.read", build_list, nav="Requests")
 REQUEST: Final = Page(f"{ROOT}/requests/{{id}}", "request.html", "Request", "requests.read", build_detail)
+BODIES: Final = Page(
+    f"{ROOT}/requests/{{id}}/bodies", "bodies.html", "Bodies", "bodies.read", build_bodies, is_logged=True
+)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelmux.admin.sessions import csrf_of
 from modelmux.dashboard.page import ROOT, Data, Page, Visit
 
 
@@ -17,7 +16,7 @@ async def build(visit: Visit) -> Data:
         "name": principal.name if person is None else person.email,
         "role": principal.role,
         "teams": [names.team(team) for team in principal.teams],
-        "csrf_token": None if caller.session is None else csrf_of(caller.session),
+        "csrf_token": caller.csrf,
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from modelmux.accounts.sign_ins import Subject
 from modelmux.admin.callers import Callers, address_of
 from modelmux.admin.dispatch import Dispatcher
-from modelmux.admin.same_origin import origin_problem
+from modelmux.admin.same_origin import foreign_read, origin_problem
 from modelmux.admin.sessions import Sessions, is_loopback_host, session_token, set_cookie
 from modelmux.dashboard.page import ROOT
 from modelmux.dashboard.response import Response, redirect
@@ -39,12 +39,18 @@ class SignIn:
         self._sessions = sessions
 
     async def shown(self, scope: Scope, token: str) -> dict[str, Any]:
-        """What the page of a link says; the link stays good. :raises Unauthorized: it is not good."""
-        self._callers.check_address(scope)
+        """What the page of a link says; the link stays good. :raises Unauthorized: it is not good.
+
+        :raises OriginNotAllowed: no person has followed it: images of another site would lock their visitor out.
+        """
+        problem = foreign_read(scope["headers"], is_page=True)
+        if problem is not None:
+            raise problem
+        await self._callers.check_address(scope)
         directory = await self._dispatcher.read()
         subject = await self._sessions.subject_of_link(token, directory)
         if subject is None:
-            raise self._not_good(scope)
+            raise await self._not_good(scope)
         person = directory.people.get(subject.person or "")
         return {"token": token, "who": _who(subject, None if person is None else person.email)}
 
@@ -54,7 +60,7 @@ class SignIn:
         :raises Unauthorized: the link is not good. :raises NotPermitted: the cookie would not be protected.
         :raises OriginNotAllowed:
         """
-        self._callers.check_address(scope)
+        await self._callers.check_address(scope)
         problem = origin_problem(scope["headers"])
         if problem is not None:
             raise problem
@@ -63,7 +69,7 @@ class SignIn:
         subject = await self._sessions.subject_of_link(token, directory)
         session = await self._sessions.sign_in(token, directory)
         if session is None or subject is None:
-            raise self._not_good(scope)
+            raise await self._not_good(scope)
         who = "the owner" if subject.person is None else f"{subject.person} ({subject.role})"
         message = f"{who} signed in to the dashboard"
         self._dispatcher.log.info(names.EVENT_SIGN_IN, message=message, client=address_of(scope))
@@ -78,8 +84,8 @@ class SignIn:
             await self._sessions.sign_out(session)
         return [(b"set-cookie", set_cookie("", is_secure=is_secure)) for is_secure in (False, True)]
 
-    def _not_good(self, scope: Scope) -> Unauthorized:
-        self._callers.failed(scope)
+    async def _not_good(self, scope: Scope) -> Unauthorized:
+        await self._callers.failed(scope)
         return Unauthorized(
             f"This sign-in link is not good any more. {_USED}", code="link_not_good",
             hint="`modelmux dashboard` prints another one; of a person, `modelmux people link`.",

@@ -1,4 +1,5 @@
-// What pages do beyond HTML: times in the zone of the browser, buttons that copy, one click for a form, and a refresh.
+// What pages do beyond HTML: times in the zone of the browser, buttons that copy, one click for a form, a refresh of the
+// overview, and one of the list of running requests that can be paused.
 // Without it, everything can be read and every form works.
 "use strict";
 
@@ -67,3 +68,104 @@ window.addEventListener("pageshow", () => {
 });
 const main = document.getElementById("main");
 if (main.dataset.refresh) setInterval(() => refresh(main), Number(main.dataset.refresh) * 1000);
+
+// Running requests. What is shown is replaced as a whole, so a page that is open for long does not grow. Of what has
+// the focus, the same is focused again. Screen readers are told the count: when it has changed, and not too often.
+function watchLive(area) {
+  const button = document.getElementById("live-pause");
+  const status = document.getElementById("live-status");
+  const mode = document.querySelector(".updates .scripted");
+  const box = button.parentElement;
+  const seconds = Number(area.dataset.live);
+  const announceEvery = 15000;
+  let paused = false;
+  let timer = 0;
+  let announcedAt = 0;
+  let announced = area.dataset.summary;
+  let failures = 0;
+
+  function say(text) {
+    if (status.textContent !== text) status.textContent = text;
+  }
+
+  function announce() {
+    const now = Date.now();
+    if (area.dataset.summary === announced || now - announcedAt < announceEvery) return;
+    announced = area.dataset.summary;
+    announcedAt = now;
+    say(announced);
+  }
+
+  function isBeingRead() {
+    const selection = getSelection();
+    return selection !== null && !selection.isCollapsed && area.contains(selection.anchorNode);
+  }
+
+  function replace(fresh) {
+    const focus = document.activeElement && area.contains(document.activeElement)
+      ? document.activeElement.dataset.focus : null;
+    const places = [...area.querySelectorAll(".table")].map((one) => one.scrollLeft);
+    area.replaceChildren(...fresh.childNodes);
+    area.dataset.summary = fresh.dataset.summary;
+    showTimes(area);
+    area.querySelectorAll(".table").forEach((one, index) => { one.scrollLeft = places[index] || 0; });
+    if (focus) {
+      const again = [...area.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focus);
+      (again || button).focus({ preventScroll: true });
+    }
+  }
+
+  async function look() {
+    const controller = new AbortController();
+    const limit = setTimeout(() => controller.abort(), 30000);
+    try {
+      const reply = await fetch(location.href, { headers: { accept: "text/html" }, signal: controller.signal });
+      if (reply.status === 401) { // the session is over: the page says so, and how to sign in
+        location.reload();
+        return false;
+      }
+      const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("live");
+      if (reply.ok && fresh && !paused && !isBeingRead()) {
+        replace(fresh);
+        announce();
+        failures = 0;
+      } else if (!reply.ok || !fresh) {
+        failures += 1;
+      }
+    } catch {
+      failures += 1; // the gateway restarts: the next time may do
+    } finally {
+      clearTimeout(limit);
+    }
+    return true;
+  }
+
+  function plan(delay) {
+    clearTimeout(timer);
+    if (!paused && !document.hidden) timer = setTimeout(run, delay);
+  }
+
+  let running = false;
+  async function run() {
+    if (running || paused || document.hidden) return;
+    running = true;
+    const goesOn = await look();
+    running = false;
+    if (goesOn) plan(seconds * 1000 * Math.min(2 ** failures, 15));
+  }
+
+  button.addEventListener("click", () => {
+    paused = !paused;
+    button.setAttribute("aria-pressed", String(paused));
+    box.classList.toggle("paused", paused);
+    mode.lastChild.data = paused ? " Paused." : ` Updated every ${seconds} seconds.`;
+    plan(0);
+  });
+  document.addEventListener("visibilitychange", () => plan(0));
+  button.hidden = mode.hidden = false;
+  for (const one of document.querySelectorAll(".unscripted")) one.hidden = true;
+  plan(seconds * 1000);
+}
+
+const live = document.getElementById("live");
+if (live) watchLive(live);
