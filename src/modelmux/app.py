@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from modelmux.config import Config, ConfigError, build_routes
-from modelmux.config.admin_check import admin_tokens
+from modelmux.config.admin_check import admin_address, admin_tokens
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.restart import restart_needed
 from modelmux.config.streaming import build_stream_modes
@@ -26,8 +26,9 @@ from modelmux.gateway.large_requests import LargeRequests
 from modelmux.gateway.limits.rate_limits import RateLimits
 from modelmux.gateway.metering.metering import Metering, static_keys
 from modelmux.gateway.open_telemetry import OpenTelemetry
-from modelmux.gateway.operator_warnings import operator_warnings
+from modelmux.gateway.operator_warnings import operator_warnings, thinking_log
 from modelmux.gateway.refusals import Refusals
+from modelmux.gateway.running_requests import RunningRequests
 from modelmux.gateway.services import Services, StreamSettings
 from modelmux.gateway.traces.recorder import RequestTraces
 from modelmux.providers.vertex_claude.provider import VertexClaude
@@ -44,14 +45,13 @@ from modelmux.server.host_and_origin import HostAndOriginCheck
 from modelmux.server.loop_lag import LoopLag
 from modelmux.server.refused import RefusedRequests
 from modelmux.server.responses import Receive, Scope, Send
-from modelmux.server.running_requests import RunningRequests
 from modelmux.server.served import served_surfaces
 from modelmux.store.directory.managed import ManagedAccounts
 from modelmux.store.directory.open_directory import open_feed
 from modelmux.store.directory.same_accounts import check_same_accounts
 from modelmux.store.local_state import LocalState
-from modelmux.store.memory import MemoryThinkingStore
 from modelmux.store.open_responses import dialect_options, open_responses, seal_keys
+from modelmux.store.open_thinking import open_thinking
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log, null_logger
 from modelmux.telemetry.metrics import Metrics
@@ -112,23 +112,24 @@ class Gateway:
         self.jitter = runtime.jitter
         self._log = log or null_logger()
         self.refused = RefusedRequests(self._log, runtime.clock)
-        self.readiness = Readiness()
-        self.metrics = Metrics()
+        self.readiness, self._large_requests = Readiness(), LargeRequests()
+        self.metrics = Metrics.of(config.metrics)
         self._warming: asyncio.Task[None] | None = None
         #: The cause of a failure of the credentials that the log has already: the first token does not report it again.
         self.reported_credentials: str | None = None
         self._token_override = tokens
-        self._thinking = MemoryThinkingStore(runtime.clock)
         self._state = state or LocalState.of_library(config, self._environment)
+        self._thinking = open_thinking(config, self._state, runtime, thinking_log(self._log))
         self.responses = open_responses(config, self._state, runtime)
-        self.metering = Metering(config, self._environment, runtime, self._log, self.metrics)
-        on_problem, self._running = log_directory_problems(self._log), RunningRequests()
-        self.directory = open_feed(config, self._environment, runtime, on_problem, self._running.end_revoked)
+        self.metering = Metering(config, self._environment, runtime, self._log, self.metrics, self._state.node)
+        on_problem, self.running = log_directory_problems(self._log), RunningRequests()
+        self.directory = open_feed(config, self._environment, runtime, on_problem, self.running.end_revoked)
         self.metrics.teams = team_labels(self.directory, config.metrics.max_teams)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
-        self._open_telemetry = OpenTelemetry(self._environment, runtime, self.metrics)
+        self._open_telemetry = OpenTelemetry(config, self._environment, runtime, self.metrics)
         self.traces = RequestTraces(config, self._state, runtime, self._log, self.metrics)
-        self._limits = RateLimits(self.directory, self._state.counters, worker, config.server.workers, runtime)
+        limited = (config, self.directory, self._state.counters, worker, runtime, self._log, self.metrics)
+        self._limits = RateLimits(*limited, self.metering.live_nodes, lambda: self.readiness.draining)
         self._refusals, self._counts = Refusals(runtime.clock), CountState(runtime.clock)
         self._host = config.server.host  # where the process listens; a reload does not change it
         self._workers = config.server.workers  # a reload starts no further ones
@@ -136,19 +137,17 @@ class Gateway:
         self._deployments = DeploymentPool(
             runtime.clock, log_deployment_events(self._log), share=self._workers, on_wait=on_wait, jitter=runtime.jitter
         )
-        self._worker = worker
-        limits = limits_of(config.limits, self._workers, worker)
+        self._worker, limits = worker, limits_of(config.limits, self._workers, worker)
         self._limiter = ConcurrencyLimiter(**limits, clock=runtime.clock, on_wait=on_wait)
         self.readiness.loop_lag = LoopLag(on_reject=lambda: on_wait(0.0, "rejected", "event_loop_lag"))
         self.metrics.read_loop_lag = self.readiness.loop_lag.worst
-        self._large_requests = LargeRequests()
         self.body_memory = BodyMemory(on_reject=lambda: on_wait(0.0, "rejected", "body_memory"))
-        self.metrics.register_gauges(self._deployments.snapshot, self._limiter)
+        self._limits.read_body_memory = lambda: self.body_memory.limit
+        self.metrics.register_gauges(self._deployments.snapshot, self._limiter, self._deployments.reports)
         self._trust = configured_trust(config.tls.ca_file, self._environment)
         self._tls = self._trust.context()
         self._upstream = upstream or configured_pool(self._environment, self._tls, runtime)
-        self._draining: list[Snapshot] = []
-        self._reloading = asyncio.Lock()
+        self._draining, self._reloading = list[Snapshot](), asyncio.Lock()
         built = self._build(config, None)
         self._managed.check(config)
         self._adopt(built)
@@ -213,8 +212,8 @@ class Gateway:
             raise ConfigError([f"fetch: {error}"]) from None
         redact = redaction_of([*(key.reveal() for key in config.server.api_keys), *admin_tokens(config.admin)])
         services = self._services(config, tokens, fetcher, redact)
-        pages = page_routes(self.metrics, self.readiness)
-        own = self.readiness, config.server.max_body_bytes, self.body_memory, self._running
+        pages = page_routes(self.metrics, self.readiness, shows_metrics=config.metrics.listener == "both")
+        own = self.readiness, config.server.max_body_bytes, self.body_memory
         application = Application(served_surfaces(services, pages, *own), self._options(config, redact))
         origins = read_origins(config.server.cors_origins)
         outermost = Cors(application, origins) if origins else application
@@ -281,7 +280,7 @@ class Gateway:
     ) -> Services:
         runtime, streaming = self._runtime, config.streaming
         meters = self.metering.meters(config, redact, lambda: seal_keys(config, self._state)[0], self.directory)
-        limits, gates = self._limits.gates(config)
+        limits, gates = self._limits.gates(config, self._large_requests)
         return Services(
             routes=DatedRoutes(build_routes(config, config.build_catalog(), runtime.today()), runtime.now),
             deployments=self._deployments,
@@ -296,8 +295,8 @@ class Gateway:
             gates=Gates((*gates, ConcurrencyGate(self._limiter, self._large_requests))),
             observers=(
                 MetricsObserver(self.metrics),
-                LogObserver(self._log, redact, static_keys(config)),
-                *meters.observers,
+                *meters.observers,  # before the log, which has what they charge
+                LogObserver(self._log, redact, static_keys(config), meters.log_fields),
                 *self._limits.observers,
             ),
             retry_policy=RetryPolicy(max_attempts=1 + config.retries.max),
@@ -316,6 +315,7 @@ class Gateway:
             traces=self.traces.recorder(config, redact, self.directory),
             note_call=meters.note_call,
             limits=limits,
+            running=None if self.directory is None and admin_address(config) is None else self.running,
             own_keys=self.metering.own_keys(config, self.directory, limits),
             estimates_tokens=config.messages.count_tokens_estimates,
             dialect_options=dialect_options(config, self._state, self.responses),
@@ -339,7 +339,8 @@ class Gateway:
         self.readiness.loop_lag.start()
         if self.directory is not None:
             self.directory.watch()
-        self._open_telemetry.start()
+        for part in (self._limits, self._open_telemetry, self.traces):
+            part.start()
         self.metering.start(self._upstream, is_first=self._worker == 1)
         self._warming = asyncio.create_task(self._warm_up())  # held here; ended and awaited in aclose
 
@@ -353,10 +354,9 @@ class Gateway:
         await self.metering.stop()
         await self._upstream.aclose()
         await self._current.tokens.aclose()
-        await self.responses.store.aclose()
-        await self.metering.aclose()
-        await self._open_telemetry.aclose()
-        await self.traces.aclose()
+        # At the same time: the server gives all of it seconds, and one whose store is silent must not cost the others.
+        stores = (self.metering, self._limits, self.responses.store, self._thinking, self._open_telemetry, self.traces)
+        await asyncio.gather(*(part.aclose() for part in stores))
         if self.directory is not None:
             await self.directory.aclose()
 

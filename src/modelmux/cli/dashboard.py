@@ -22,8 +22,8 @@ from modelmux.store.base import StoreFailed
 
 _EVERY_INTERFACE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - compared
 _OFF: Final = (
-    "Set accounts.enabled = true and restart the gateway. From then on it asks for a key: `modelmux keys create --name "
-    "NAME` makes one."
+    'Set admin.listen = "127.0.0.1:3001" and restart the gateway: the dashboard shows what its processes know. With '
+    "accounts.enabled = true it has keys, budgets and costs, too, and the gateway asks for a key."
 )
 _NO_LISTENER: Final = 'Set admin.listen = "127.0.0.1:3001" and restart the gateway.'
 _REDIRECT: Final = '<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={link}">'
@@ -96,8 +96,8 @@ def _address(config: Config) -> str:
     except ConfigError as error:
         exit_with_config_error(error)
     if address is None:
-        if not config.accounts.enabled:
-            exit_with_error(["accounts are off, and with them the dashboard"], _OFF)
+        if not config.accounts.enabled and config.admin.listen is None:
+            exit_with_error(["admin.listen is not set and accounts are off, so there is no dashboard"], _OFF)
         exit_with_error(['admin.listen is "off", and with it the dashboard'], _NO_LISTENER)
     host, port = address
     host = _EVERY_INTERFACE.get(host, host)

@@ -18,6 +18,7 @@ from modelmux.cli.running_gateway import running_version
 from modelmux.cli.start_lines import ADMIN_IS_CLOSED, admin_line, not_ready, start_lines
 from modelmux.config import Config, ConfigError, Loaded, load_all
 from modelmux.config.admin_check import admin_address, admin_tokens
+from modelmux.config.effective_config import settings_of
 from modelmux.config.server_schema import LogLevel
 from modelmux.dialects.registry import api_paths
 from modelmux.process.listen import ListenError, listen_many, passed_socket
@@ -91,11 +92,11 @@ def serve(
         if config.server.workers > 1 or admin is not None:
             _supervise(
                 app, config=config, sockets=sockets, read=read, url=url, log=log, manager=manager, status=status,
-                state=state, drain=drain, admin=admin, admin_url=admin_url,
+                state=state, drain=drain, admin=admin, admin_url=admin_url, settings=settings_of(loaded),
             )  # fmt: skip
         reloader = Reloader(app, read, config.server.host, log, status)
         server = GatewayServer(gateway_config(app), manager, reloader, app.readiness, drain, log)
-        run(server, sockets[0], lambda: log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths())))
+        run(server, sockets[0], lambda: log.info(names.EVENT_LISTENING, url=url, apis=", ".join(api_paths())), log)
     finally:
         if status is not None:
             status.close()
@@ -184,7 +185,7 @@ def _log_start(log: Log, loaded: Loaded, config: Config, app: Gateway, admin_url
     has_keys = app.directory is not None and bool(app.directory.current.keys)
     for line in start_lines(loaded, config, list(app.routes.visible_names), _log_directory(config), has_keys=has_keys):
         log.info(names.EVENT_START, message=line)
-    for notice in filter(None, (app.responses.notice, app.metering.notice, app.traces.notice)):
+    for notice in filter(None, (app.responses.notice, app.metering.notice, *app.traces.notices)):
         log.info(names.EVENT_START, message=notice)
     if admin_url:
         _log_admin(log, config, admin_url)

@@ -26,7 +26,7 @@ from modelmux.store.directory.base import AuditRow, Author, DirectoryStore
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.open_directory import open_directory, read_peppers
 from modelmux.store.ledger.budget_states import states_of
-from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.ledger.open_ledger import database_of, ledger_path
 
 if sys.platform != "win32":
     import pwd
@@ -136,7 +136,7 @@ class StoreAccess:
 
     async def read(self) -> Directory:
         directory, path = await self.store.read(Directory()), ledger_path(self.config)
-        if not visible(path):
+        if database_of(self.config) is None and not visible(path):
             warn([f"there is no file {printable(path)} yet; {_OTHER_USER}"])
         return directory
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -11,12 +12,13 @@ from msgspec.structs import replace
 
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import save_budget, set_budget_status
-from modelmux.accounts.budget_windows import WindowState
+from modelmux.accounts.budget_windows import WindowState, zone_of_budget
 from modelmux.accounts.budgets import BUDGET, Budget, OnShort, Reserve, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.find import find_budget
-from modelmux.accounts.views import adjustment_view, budget_view, plain, time_text, window_view
+from modelmux.accounts.periods import format_instant
+from modelmux.accounts.views import adjustment_view, budget_view, plain, window_view
 from modelmux.accounts.windows import Every, Weekday, WindowRule
 from modelmux.cli.accounts.access import Access
 from modelmux.cli.accounts.adjust_budget import override, read_subject, top_up
@@ -105,13 +107,13 @@ def set_budget(name: str, config_path: Path | None, overrides: dict[str, Any], j
 def list_budgets(config_path: Path | None, overrides: dict[str, Any], json: bool) -> None:
     """List budgets, with what their windows of now have spent."""
 
-    async def run(access: Access) -> tuple[Directory, list[tuple[Budget, list[WindowState]]]]:
+    async def run(access: Access) -> tuple[Directory, list[tuple[Budget, list[WindowState]]], tzinfo]:
         directory = await access.read()
         records = sorted(directory.budgets.values(), key=lambda one: one.name.lower())
         states = await access.states_of(directory, ((one, None) for one in records), _LISTED)
-        return directory, list(zip(records, states, strict=True))
+        return directory, list(zip(records, states, strict=True)), UTC if json else await access.zone()
 
-    directory, rows = with_directory(config_path, overrides, run)
+    directory, rows, zone = with_directory(config_path, overrides, run)
     if json:
         print_json([
             {**plain(budget_view(record)), "windows": [plain(window_view(record, one)) for one in states]}
@@ -120,7 +122,7 @@ def list_budgets(config_path: Path | None, overrides: dict[str, Any], json: bool
         return
     print_table(
         ("ID", "NAME", "STATUS", "APPLIES-TO", "WINDOW", "SPENT", "LIMIT", "UNIT", "MODE", "RESETS"),
-        [_row(directory, record, states) for record, states in rows],
+        [_row(directory, zone, record, states) for record, states in rows],
     )
 
 
@@ -220,13 +222,15 @@ def _percents(text: str) -> tuple[int, ...]:
         raise click.BadParameter(f"--alerts: {text!r} is not a list of percentages such as 50,80,100") from None
 
 
-def _row(directory: Directory, record: Budget, states: list[WindowState]) -> tuple[str | None, ...]:
+def _row(directory: Directory, zone: tzinfo, record: Budget, states: list[WindowState]) -> tuple[str | None, ...]:
+    """:param zone: of windows that name none."""
     one = states[0] if record.applies_to.each is None else None
+    end = None if one is None else one.window.end
     return (
         record.id, record.name, record.status, selector_text(directory, record.applies_to), window_text(record.window),
         amount_text(one.spent, record.unit) if one else None,
         amount_text(one.limit if one else record.limit, record.unit), record.unit, record.mode,
-        time_text(one.window.end) if one else None,
+        None if end is None else format_instant(end, zone_of_budget(directory, record, zone)),
     )  # fmt: skip
 
 

@@ -114,9 +114,15 @@ def audit(subject: str | None, limit: int, config_path: Path | None, overrides: 
         )  # fmt: skip
         return
     print_table(
-        ("TIME", "AUTHOR", "ORIGIN", "ACTION", "SUBJECT"),
-        [(time_text(row.at), row.author.name, row.author.origin, row.action, row.subject) for row in rows],
+        ("TIME", "AUTHOR", "ORIGIN", "ACTION", "SUBJECT", "NAME"),
+        [(time_text(row.at), row.author.name, row.author.origin, row.action, row.subject, _name(row)) for row in rows],
     )
+
+
+def _name(row: AuditRow) -> str | None:
+    """What the record was called at the time."""
+    record = row.after.get(row.subject) or row.before.get(row.subject) or {}
+    return record.get("name") or record.get("email")
 
 
 def _read(files: tuple[Path, ...]) -> Lists:

@@ -56,6 +56,8 @@ def _rights_options(command: F) -> F:
     """What a key may do, and until when."""
     for option in (
         rate_options,
+        click.option("--capture/--no-capture", default=None,
+                     help="Whether bodies of its requests may be kept, where the gateway keeps any."),
         click.option("--expires", metavar="TIME", help="When it ends: 90d, 2026-12-31, or never."),
         click.option("--tags", metavar="TAGS", help="Tags that all its requests have: app=chat,env=prod; or none."),
         click.option(
@@ -65,7 +67,7 @@ def _rights_options(command: F) -> F:
         click.option("--models", metavar="LIST", help="Routes or models that it may use: fast,claude-haiku-*; or all."),
         click.option("--person", metavar="PERSON", help="Whose it is: an e-mail address, an id or none."),
         click.option("--team", metavar="TEAM", help="The team that it belongs to: a name, an id or none."),
-    ):
+    ):  # fmt: skip
         command = option(command)
     return command
 
@@ -77,7 +79,8 @@ def _rights_options(command: F) -> F:
 @accounts_options
 @json_option
 def create(
-    name: str, budget: str | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
+    name: str, budget: str | None, capture: bool | None, config_path: Path | None, overrides: dict[str, Any],
+    json: bool,
     **options: str | None,
 ) -> None:  # fmt: skip
     """Create a key. Its secret alone is printed on stdout."""
@@ -89,8 +92,9 @@ def create(
         id = issuer.id(KEY)
         text, secret = issuer.secret(id)
         base = Key(
-            id=id, name=name, created=access.now, created_by=access.author.name, limits=changed_rates(None, rates)
-        )
+            id=id, name=name, created=access.now, created_by=access.author.name, limits=changed_rates(None, rates),
+            capture=bool(capture),
+        )  # fmt: skip
         its_budget = None if budget is None else budget_of_key(budget, access.ids.id(BUDGET), base)
 
         def decide(directory: Directory) -> Edit:
@@ -183,12 +187,13 @@ def show(key: str, config_path: Path | None, overrides: dict[str, Any], json: bo
 @accounts_options
 @json_option
 def edit(
-    key: str, name: str | None, enabled: bool | None, config_path: Path | None, overrides: dict[str, Any], json: bool,
+    key: str, name: str | None, enabled: bool | None, capture: bool | None, config_path: Path | None,
+    overrides: dict[str, Any], json: bool,
     **options: str | None,
 ) -> None:  # fmt: skip
     """Change a key. What an option does not name stays as it is."""
     refuse_empty({"name": name, **options})
-    if name is None and enabled is None and all(value is None for value in options.values()):
+    if name is None and enabled is None and capture is None and all(value is None for value in options.values()):
         raise click.UsageError("name what to change, such as --models fast")
     rates = take_rates(options)
 
@@ -199,6 +204,8 @@ def edit(
             record = replace(record, limits=changed_rates(record.limits, rates))
             if name is not None:
                 record = replace(record, name=name)
+            if capture is not None:
+                record = replace(record, capture=capture)
             if enabled is not None and record.status != "revoked":
                 record = replace(record, status="active" if enabled else "disabled")
             return save_key(directory, record)

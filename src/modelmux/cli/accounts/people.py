@@ -31,6 +31,7 @@ from modelmux.cli.dashboard import at_option, new_link, print_link
 from modelmux.cli.lazy_group import CommandGroup
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import print_json, print_lines, warn
+from modelmux.config.admin_check import roles_of
 
 
 @click.group(cls=CommandGroup)
@@ -127,7 +128,7 @@ def link(person: str, config_path: Path | None, overrides: dict[str, Any], at: s
 
     async def run(access: Access) -> Subject:
         directory = await access.read()
-        subject = subject_of(directory, find_person(directory, person).id)
+        subject = subject_of(directory, find_person(directory, person).id, roles_of(loaded.config.admin))
         if subject is None:
             raise FieldError("person", f"{person!r} is disabled", "enable the person with --enable of `people edit`")
         return subject

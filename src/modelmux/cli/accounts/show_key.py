@@ -29,6 +29,7 @@ def key_fields(directory: Directory, key: Key, secrets: Sequence[Secret], now: i
         ("addresses", ", ".join(key.addresses) or "all"),
         ("tags", ", ".join(f"{name}={value}" for name, value in key.tags)),
         ("limits", rates_text(key.limits)),
+        ("capture", "bodies of its requests may be kept" if key.capture else None),
         ("created", f"{time_text(key.created)} by {key.created_by}"),
         ("expires", time_text(key.expires) or "never"),
         ("revoked", time_text(key.revoked)),

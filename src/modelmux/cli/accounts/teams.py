@@ -14,7 +14,7 @@ from modelmux.accounts.edits import Edit, save_team, set_member
 from modelmux.accounts.find import find_person, find_team
 from modelmux.accounts.rates import changed_rates
 from modelmux.accounts.records import TEAM, Team
-from modelmux.accounts.views import plain, team_view
+from modelmux.accounts.views import plain, team_view, team_views
 from modelmux.cli.accounts.access import Access
 from modelmux.cli.accounts.api.open_api import accounts_options
 from modelmux.cli.accounts.directory import (
@@ -80,7 +80,7 @@ def list_teams(config_path: Path | None, overrides: dict[str, Any], json: bool) 
         directory.teams.values(), key=lambda team: [one.name.lower() for one in directory.team_path(team.id)]
     )
     if json:
-        print_json([plain(team_view(directory, team)) for team in records])
+        print_json([plain(view) for view in team_views(directory, records)])
         return
     print_table(
         ("ID", "NAME", "STATUS", "MEMBERS", "KEYS"),

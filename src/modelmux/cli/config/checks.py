@@ -15,12 +15,16 @@ from modelmux.catalog import Catalog, builtin, builtin_prices, lifecycle_warning
 from modelmux.config import Config, ConfigError, Loaded, build_routes
 from modelmux.config.accounts_check import check_accounts
 from modelmux.config.allowed_hosts import read_hosts
+from modelmux.config.captures import captures
+from modelmux.config.conversations_check import check_conversations
 from modelmux.config.cors_origins import read_origins
 from modelmux.config.locations import model_in
+from modelmux.config.metrics_check import check_metrics
 from modelmux.config.paths import KeyPath
 from modelmux.config.price_overrides import all_prices
 from modelmux.config.seal_keys import read_seal_keys
 from modelmux.config.streaming import build_stream_modes
+from modelmux.config.telemetry_check import check_telemetry
 from modelmux.config.weak_keys import check_keys
 from modelmux.gateway.permitted_models import key_warnings
 from modelmux.gateway.unmet_conditions import selector_warnings
@@ -52,6 +56,8 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
         _authorities,
         _keys,
         _seal_keys,
+        check_conversations,
+        captures,
         check_exposure,
     ):
         try:
@@ -95,6 +101,8 @@ def _cards(config: Config) -> None:
 
 def _accounts(config: Config) -> None:
     check_accounts(config.accounts)
+    check_metrics(config.metrics)
+    check_telemetry(config.telemetry)
 
 
 def _store(config: Config) -> None:

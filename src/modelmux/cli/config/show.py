@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from modelmux.cli.options import config_options, read_config
-from modelmux.cli.output import print_json, print_lines, warn
-from modelmux.config.effective_config import effective, masked
-from modelmux.config.load import Loaded
-from modelmux.config.paths import KeyPath
+from modelmux.cli.output import print_json, print_lines, printable, warn
+from modelmux.config import Config, ConfigError
+from modelmux.config.captures import captured_days, captured_whose, captures
+from modelmux.config.effective_config import effective, masked, origins
 from modelmux.config.toml_writer import plain, tables
+from modelmux.store.file_kinds import CAPTURES_FILE
+from modelmux.store.files import state_directory
 
 
 @click.command()
@@ -26,10 +29,12 @@ def show(config_path: Path | None, overrides: dict[str, Any], origin: bool, ever
     tree = effective(loaded, everything=everything)
     warn(loaded.warnings)
     if as_json:
-        print_json({"config": plain(tree), "origin": dict(_origins(tree, (), loaded))})
+        print_json({"config": plain(tree), "origin": origins(tree, loaded)})
         return
     if masked(tree):
         click.echo('# Secrets are shown as "***".')
+    if (where := _captured(loaded.config)) is not None:
+        click.echo(f"# Bodies are captured {where}.")
     if tree:
         click.echo(tables(tree, loaded.origin if origin else None), nl=False)
     if not tree:
@@ -41,10 +46,12 @@ def show(config_path: Path | None, overrides: dict[str, Any], origin: bool, ever
         )
 
 
-def _origins(tree: Any, path: KeyPath, loaded: Loaded) -> list[tuple[str, str]]:
-    if isinstance(tree, dict) and tree:
-        return [pair for name, inner in tree.items() for pair in _origins(inner, (*path, name), loaded)]
-    if isinstance(tree, list) and any(isinstance(entry, dict) for entry in tree):
-        return [pair for index, inner in enumerate(tree) for pair in _origins(inner, (*path, index), loaded)]
-    name = ".".join(map(str, path))
-    return [(name, loaded.origin(path))] if path and not (isinstance(tree, dict) and not tree) else []
+def _captured(config: Config) -> str | None:
+    """Whose bodies are kept, and where; None if none are. Settings that contradict each other are not reported here."""
+    try:
+        if not captures(config):
+            return None
+        path = state_directory(config.server.state_dir, os.environ) / CAPTURES_FILE
+    except (ConfigError, RuntimeError):
+        return None
+    return f"{captured_whose(config)}: in {printable(path)} for {captured_days(config)}"

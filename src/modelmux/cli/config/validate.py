@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from modelmux.cli.config.checks import config_problems, describe_sources, model_warnings
-from modelmux.cli.options import config_options, read_config
+from modelmux.cli.config.start_checks import start_problems
+from modelmux.cli.options import config_options, load_dotenv_into_environment, read_config
 from modelmux.cli.output import exit_with_error, warn
 from modelmux.cli.start_lines import not_ready
 from modelmux.config import Loaded, build_routes
@@ -33,6 +34,8 @@ def report(loaded: Loaded) -> None:
         click.echo(f"read {source}")
     exit_if_wrong(loaded)
     click.echo(f"valid: {_summary(loaded)}")
+    load_dotenv_into_environment()
+    warn(f"a start here would fail: {one}" for one in start_problems(loaded.config, os.environ, Runtime().now))
     if (failure := find_credential_problem(loaded.config.auth, os.environ)) is not None:
         warn([f"it would serve, but not be ready: {not_ready(failure)}"])
 

@@ -63,7 +63,7 @@ async def _demo(sock: socket.socket, console: Console, *, once: bool, verbose: b
         with tempfile.TemporaryDirectory(prefix="modelmux-demo-") as folder:
             config = _config(emulator.base_url, url, folder)
             app = create_app(config, log=log)
-            with server_in_thread(app, sock), serve_dashboard(app, config, listen("127.0.0.1", 0), log) as link:
+            with server_in_thread(app, sock), serve_dashboard(app, config, listen("127.0.0.1", 0), log, url) as link:
                 tour = DemoTour(console, url, emulator.app, verbose=verbose)
                 passed = await _tour(tour, stop, console, (url, link), once=once)
     if stop.is_set():

@@ -21,6 +21,7 @@ def print_next_steps(console: Console, url: str, link: str, program: Program) ->
     console.print("Any API key will do, until the dashboard has one; nothing leaves this machine.", soft_wrap=True)
     console.print("Dashboard, where you sign in once, within ten minutes:", style="bold", soft_wrap=True)
     _line(console, link)
+    console.print("A gateway of your own has it with accounts, or without by admin.listen.", soft_wrap=True)
     console.print("curl:", style="bold")
     body = f'{{"model":"{MODEL}","max_tokens":200,"messages":[{{"role":"user","content":"Hello!"}}]}}'
     _line(console, f"curl {base_url}/chat/completions -H 'content-type: application/json' -d '{body}'")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import date
 from typing import Final
 
+from modelmux.accounts.directory import Directory
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
+from modelmux.config.postgres_url import is_postgres
 from modelmux.routing.warnings import unpriced_models
 from modelmux.store.base import StoreFailed, StoreOutdated
 from modelmux.store.directory.managed import check_managed
 from modelmux.store.directory.open_directory import check_peppers, known_peppers, open_directory, stored_prices
 from modelmux.store.ledger.open_ledger import ledger_path
 from modelmux.store.mounts import network_type
+from modelmux.store.pepper import pepper_id
 
 #: Days after which a list of prices may differ from the invoice.
 MOST_DAYS: Final = 60
@@ -23,6 +26,7 @@ _UPDATE: Final = "update modelmux, or compare the list with Google's prices and 
 #: The checks of the ledger, here and in ``state``.
 LEDGER: Final = "ledger"
 _KEYS: Final = "virtual keys"
+_WEBHOOKS: Final = "webhooks"
 _READABLE: Final = "let the user of the gateway read the file"
 _LOCAL: Final = "set accounts.store to a path on a local disk: on a network file system rows may be lost"
 
@@ -54,7 +58,10 @@ def check_prices(context: DoctorContext, today: date) -> Iterator[Result]:
 
 
 def check_sqlite(config: Config, environment: Mapping[str, str]) -> Iterator[Result]:
-    """The version of SQLite, and whether the ledger is on a file system that it can be kept on."""
+    """The version of SQLite, and whether the ledger is on a file system that it can be kept on. Nothing with
+    PostgreSQL."""
+    if is_postgres(config.accounts.store):
+        return
     try:
         from sqlite3 import sqlite_version  # a Python may have been built without it
     except ImportError:
@@ -92,3 +99,13 @@ def check_keys(config: Config, environment: Mapping[str, str], now: Callable[[],
     else:
         usable = sum(key.status == "active" for key in directory.keys.values())
         yield Result(_KEYS, "ok", "none yet" if not directory.keys else f"{usable} active")
+        yield from _check_webhooks(directory, {pepper_id(pepper) for pepper in peppers})
+
+
+def _check_webhooks(directory: Directory, peppers: Collection[str]) -> Iterator[Result]:
+    """Whether what webhooks are sent can be signed. :param peppers: ids of those that are here."""
+    for one in directory.webhooks.values():
+        if one.status == "active" and one.pepper not in peppers:
+            detail = f"{one.name!r} is sent nothing: the pepper of its secret is not here any more"
+            hint = "put the pepper back from a backup; or delete the webhook, and create another one"
+            yield Result(_WEBHOOKS, "warn", detail, hint)

@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from modelmux.app import create_app
 from modelmux.cli.doctor.accounts import LEDGER, check_keys, check_sqlite
+from modelmux.cli.doctor.proxy_sign_in import check_sign_in
+from modelmux.cli.doctor.redis import check_redis
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.cli.running_gateway import running_version
 from modelmux.config import Config, ConfigError
 from modelmux.config.admin_check import admin_address, admin_tokens
+from modelmux.config.proxy_sign_in import signs_in_by_proxy
 from modelmux.runtime import Runtime
 from modelmux.server.auth import is_loopback
 from modelmux.server.exposure import check_exposure
@@ -41,7 +44,11 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
     elif context.routes is not None:  # else the problem is reported with the models
         try:
             # It opens nothing without accounts, of which there are checks below.
-            without = replace(config, accounts=replace(config.accounts, enabled=False, keys=[], require_key=False))
+            without = replace(
+                config,
+                accounts=replace(config.accounts, enabled=False, keys=[], require_key=False),
+                limits=replace(config.limits, redis=None),
+            )
             create_app(without, state=LocalState(None))
         except ConfigError as error:
             for problem in error.problems:
@@ -58,6 +65,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         yield from of_ledger
         if not any(result.check == LEDGER and result.status == "fail" for result in of_state + of_ledger):
             yield from check_keys(config, context.process, Runtime().now)
+    yield from check_redis(config)
 
 
 def _check_host_names(config: Config) -> Iterator[Result]:
@@ -77,21 +85,24 @@ def _check_admin(config: Config) -> Iterator[Result]:
         address = admin_address(config)
     except ConfigError:
         return  # the check of the exposure says so
-    if not config.accounts.enabled:
+    if not config.accounts.enabled and config.admin.listen is None:
         if admin_tokens(config.admin):
-            yield Result(check, "warn", "its tokens have no effect: it needs accounts", "set accounts.enabled = true")
+            hint = 'set admin.listen = "127.0.0.1:3001", or accounts.enabled = true'
+            yield Result(check, "warn", "its tokens have no effect: there is no admin API", hint)
         return
     if address is None:
         yield Result(check, "ok", "switched off by admin.listen")
         return
-    if not admin_tokens(config.admin):
+    if not (admin_tokens(config.admin) or signs_in_by_proxy(config.admin)):
         hint = "set admin.token (MODELMUX_ADMIN_TOKEN) to the output of: openssl rand -hex 24"
         yield Result(check, "warn", "it has no token, so it refuses every request", hint)
     elif not is_loopback(address[0]):
         hint = "let a proxy with TLS in front of it be the only one that reaches it, or listen on 127.0.0.1:3001"
         yield Result(check, "warn", f"{config.admin.listen}: other machines can reach it, and it has no TLS", hint)
     else:
-        yield Result(check, "ok", "with a token, and for this machine only")
+        secured = "with a token" if admin_tokens(config.admin) else "with sign-in by a proxy"
+        yield Result(check, "ok", f"{secured}, and for this machine only")
+    yield from check_sign_in(config)
     yield check_port(*address, setting="admin.listen")
 
 

@@ -4,18 +4,24 @@ file.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
+from modelmux.cli.doctor.conversations import check_shared_responses, check_thinking
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.config import Config, ConfigError
+from modelmux.config.captures import captured_days, captured_whose, captures
 from modelmux.config.home import visible
-from modelmux.store.file_kinds import ACCOUNTS, HEADER_BYTES, RESPONSES, FileKind, has_sqlite
+from modelmux.config.postgres_url import is_postgres
+from modelmux.store.base import StoreFailed, StoreOutdated
+from modelmux.store.file_kinds import ACCOUNTS, CAPTURES, CAPTURES_FILE, HEADER_BYTES, RESPONSES, FileKind, has_sqlite
 from modelmux.store.files import dangling
-from modelmux.store.ledger.open_ledger import ledger_path
+from modelmux.store.ledger.base import Ledger, LedgerState
+from modelmux.store.ledger.open_ledger import ledger_path, open_existing_ledger, store_name
 from modelmux.store.local_state import KEY_FILE, KEY_REMEDY, LocalState, read_key
 from modelmux.store.open_responses import (
     FILE_NAME,
@@ -30,6 +36,19 @@ from modelmux.store.open_responses import (
 _KEY: Final = "seal key"
 _STORE: Final = "stored responses"
 _LEDGER: Final = "ledger"
+_LEDGER_REMEDY: Final = "make its directory writable, with room on its disk, or set accounts.store to another path"
+_CAPTURES: Final = "captured bodies"
+_FAILOVER: Final = "database failover"
+#: What has to fit on the disk of a directory that is written to.
+_ROOM_BYTES: Final = 64 * 1024
+_NO_STANDBY: Final = (
+    "synchronous_standby_names is empty: a failover may lose what was written last, and then budgets may be passed by "
+    "what nodes had leased and spent in it"
+)
+_STANDBY_REMEDY: Final = (
+    "set it on the primary, with a standby; nothing has to be done where the storage of the database is replicated "
+    "before it answers"
+)
 
 
 def check_state(context: DoctorContext) -> Iterator[Result]:
@@ -38,8 +57,10 @@ def check_state(context: DoctorContext) -> Iterator[Result]:
         state = LocalState.of_service(context.config, context.process)
         yield check_seal_key(context.config, state)
         yield check_store(context.config, state)
+        yield from check_thinking(context.config)
+        yield from check_captures(context.config, state)
         if context.config.accounts.enabled:
-            yield check_ledger(context.config, context.process)
+            yield from check_ledger(context.config, context.process)
 
 
 def check_seal_key(config: Config, state: LocalState) -> Result:
@@ -72,6 +93,8 @@ def check_seal_key(config: Config, state: LocalState) -> Result:
 def check_store(config: Config, state: LocalState) -> Result:
     """Where responses are stored, and whether they can be."""
     kind, ttl = store_kind(config, state), describe_duration(float(config.responses.ttl))
+    if kind == "postgres":
+        return check_shared_responses(config, state, _STORE)
     if kind in ("off", "memory"):
         where = "turned off by responses.store" if kind == "off" else f"in memory, for {ttl} after their last use"
         problems = [*filter(None, (not_shared(config) if kind == "memory" else None, left_over(state)))]
@@ -87,8 +110,43 @@ def check_store(config: Config, state: LocalState) -> Result:
     return Result(_STORE, "ok", f"in {path}, for {ttl} after their last use")
 
 
-def check_ledger(config: Config, environment: Mapping[str, str]) -> Result:
-    """Whether rows can be written. Without a ledger the gateway does not start."""
+def check_captures(config: Config, state: LocalState) -> Iterator[Result]:
+    """Whose bodies are kept, and where; nothing where none are."""
+    path = None if state.directory is None else state.directory / CAPTURES_FILE
+    try:
+        is_on = captures(config)
+    except ConfigError as error:
+        yield Result(_CAPTURES, "fail", error.problems[0], error.hint)
+        return
+    if not is_on:
+        if path is not None and visible(path):
+            remedy = "delete it, with -wal and -shm beside it; otherwise they are dropped when their time is over"
+            yield Result(_CAPTURES, "warn", f"none are kept any more, and {path} has those of before", remedy)
+        return
+    problem = f"cannot be kept: {state.problem}" if path is None else unwritable(path.parent)
+    if path is None or problem is not None:
+        yield Result(_CAPTURES, "fail", str(problem), KEY_REMEDY)
+        return
+    if visible(path) and (problem := file_problem(path, CAPTURES)) is not None:
+        yield Result(_CAPTURES, "warn", f"lost: {problem}", "delete the file, or move it away")
+        return
+    yield Result(_CAPTURES, "ok", f"{captured_whose(config)}, in {path} for {captured_days(config)}")
+
+
+def check_ledger(config: Config, environment: Mapping[str, str]) -> Iterator[Result]:
+    """Whether rows can be written. Without a ledger the gateway does not start. And of nodes, how many there are."""
+    if not is_postgres(config.accounts.store):
+        yield _check_file(config, environment)
+        return
+    try:
+        path = ledger_path(config, environment)
+    except ConfigError as error:
+        yield Result(_LEDGER, "fail", error.problems[0], error.hint)
+        return
+    yield from _check_database(config, path)
+
+
+def _check_file(config: Config, environment: Mapping[str, str]) -> Result:
     try:
         path = ledger_path(config, environment)
     except ConfigError as error:
@@ -97,20 +155,61 @@ def check_ledger(config: Config, environment: Mapping[str, str]) -> Result:
     if problem is None and visible(path):
         problem = file_problem(path, ACCOUNTS)
     if problem is not None:
-        return Result(_LEDGER, "fail", problem, "make its directory writable, or set accounts.store to another path")
+        return Result(_LEDGER, "fail", problem, _LEDGER_REMEDY)
+    if visible(path):
+        from modelmux.store.accounts_check import check_accounts_file  # a Python may have been built without sqlite3
+
+        try:
+            check_accounts_file(path)
+        except StoreFailed as error:
+            problem, _, remedy = str(error).partition("; ")
+            return Result(_LEDGER, "fail", problem, remedy or _LEDGER_REMEDY)
     return Result(_LEDGER, "ok", f"in {path}")
+
+
+def _check_database(config: Config, path: Path) -> Iterator[Result]:
+    """Whether the database can be read, and this node can write what it has for itself. Nothing is changed."""
+    problem = unwritable(path.parent)
+    if problem is not None:
+        yield Result(_LEDGER, "fail", problem, "make it writable, or set server.state_dir to another directory")
+        return
+    where = f"in {store_name(config)}"
+    try:
+        state = asyncio.run(_look_at(open_existing_ledger(config)))
+    except StoreOutdated:
+        yield Result(_LEDGER, "ok", f"{where}, which the next start of the gateway prepares")
+        return
+    except StoreFailed as error:
+        problem, _, remedy = str(error).partition("; ")
+        yield Result(_LEDGER, "fail", problem, remedy or "look at the log of the database")
+        return
+    yield Result(_LEDGER, "ok", f"{where}; nodes alive: {state.nodes}")
+    if state.has_standby:
+        yield Result(_FAILOVER, "ok", "what is written is on a synchronous standby, too")
+    else:
+        yield Result(_FAILOVER, "warn", _NO_STANDBY, _STANDBY_REMEDY)
+
+
+async def _look_at(ledger: Ledger) -> LedgerState:
+    try:
+        return await ledger.state()
+    finally:
+        await ledger.aclose()
 
 
 def unwritable(directory: Path) -> str | None:
     """Why a directory cannot be created or written to by the user of this command; None if it can. A file without a
-    name is created in it, or in the nearest parent that exists: permissions do not tell of systems such as /proc."""
+    name is written in it, or in the nearest parent that exists: permissions do not tell of systems such as /proc, nor
+    of a full disk."""
     existing = next((path for path in (directory, *directory.parents) if visible(path)), Path("/"))
     if not existing.is_dir():
         return f"{directory}: {existing} is not a directory"
     if not os.access(existing, os.W_OK | os.X_OK):
         return f"{directory}: no permission to write in {existing}"
     try:
-        tempfile.TemporaryFile(dir=existing).close()
+        with tempfile.TemporaryFile(dir=existing) as file:
+            file.write(bytes(_ROOM_BYTES))
+            file.flush()
     except OSError as error:
         return f"{directory}: cannot write in {existing}: {error.strerror or error}"
     return None

@@ -1,4 +1,4 @@
-"""Prints the calls for each model of a route; those of models that get the same request together."""
+"""Prints the calls for each model of a route."""
 
 from __future__ import annotations
 
@@ -7,44 +7,20 @@ from typing import TypeVar
 
 import click
 
-from modelmux.catalog import ModelCard
-from modelmux.errors import GatewayError
-from modelmux.routing.model import Deployment, Route
+from modelmux.gateway.explained.calls import Calls
+from modelmux.routing.model import Deployment
 
 T = TypeVar("T")
 
 
-def show_calls(
-    route: Route,
-    first: T,
-    prepare: Callable[[ModelCard], T],
-    show: Callable[[T, list[Deployment]], None],
-    *,
-    key: Callable[[T], object],
-) -> None:
+def show_calls(calls: Calls[T], show: Callable[[T, list[Deployment]], None]) -> None:
     """In the order of the route. A model that cannot answer the request is named at the end.
 
-    :param first: the request for the route's own model.
     :param show: prints one request and the deployments that get it.
-    :param key: what makes two requests the same.
     """
-    calls: list[tuple[T, list[Deployment]]] = [(first, [])]
-    refusals: list[tuple[ModelCard, GatewayError]] = []
-    for card in route.models:
-        try:
-            prepared = prepare(card)
-        except GatewayError as error:
-            refusals.append((card, error))
-            continue
-        deployments = [deployment for deployment in route.deployments if deployment.card.id == card.id]
-        same = next((group for other, group in calls if key(other) == key(prepared)), None)
-        if same is None:
-            calls.append((prepared, deployments))
-        else:
-            same += deployments
-    for index, (prepared, deployments) in enumerate(calls):
+    for index, (prepared, deployments) in enumerate(calls.groups):
         if index:
             click.echo()
         show(prepared, deployments)
-    for card, refusal in refusals:
+    for card, refusal in calls.refusals:
         click.echo(f"\n{card.id} is skipped, because it cannot answer this request: {refusal.message}")

@@ -12,14 +12,15 @@ from modelmux.claude.limits import LONG_REPLY_TOKENS
 from modelmux.claude.prepare import PreparedRequest
 from modelmux.cli.exit import USAGE
 from modelmux.cli.explain.dialect import DIALECTS, SHORT_NAMES, guess_dialect, holds_object
-from modelmux.cli.explain.messages import explain_messages
-from modelmux.cli.explain.translated import Translated, compare, show, translate
-from modelmux.cli.models import is_configured
+from modelmux.cli.explain.messages import show_native
+from modelmux.cli.explain.translated import compare, show
 from modelmux.cli.options import config_options, read_config
 from modelmux.cli.output import exit_with_config_error, exit_with_error, print_lines, warn
 from modelmux.config import Config, ConfigError, build_routes
-from modelmux.dialects.base import DialectOptions
+from modelmux.config.model_rows import is_configured
 from modelmux.errors import GatewayError
+from modelmux.gateway.explained.native import explain_native
+from modelmux.gateway.explained.translated import Translated, dialect_options, translate
 from modelmux.runtime import Runtime
 
 _STDIN = Path("-")
@@ -68,10 +69,10 @@ def explain(
     next_body = None if turn2 is None else _read(turn2)
     try:
         if is_relayed:
-            explain_messages(body, model, betas, routes.find, strict=strict)
+            show_native(explain_native(body, model, betas, routes.find, strict=strict))
             guess.tell()
             return
-        options = _options(config)
+        options = dialect_options(config)
         first = translate(DIALECTS[name], body, model, routes.find, options)._replace(strict=strict)
         prepared = first.prepare(first.route.card)
         show(first, prepared)
@@ -99,16 +100,6 @@ def _config(config_path: Path | None, overrides: dict[str, Any]) -> Config:
         loaded = read_config(None, missing | overrides)
     warn(loaded.warnings)
     return loaded.config
-
-
-def _options(config: Config) -> DialectOptions:
-    """What the gateway does with these settings. What it has sealed cannot be opened here: that needs the caller."""
-    settings = config.responses
-    return DialectOptions(
-        stores_responses=settings.store != "off",
-        drops_hosted_tools=settings.hosted_tools == "drop",
-        web_search=settings.web_search,
-    )
 
 
 def _read(path: Path) -> bytes:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from textwrap import wrap
 
 from modelmux.cli.sanitize import one_line
-from modelmux.cli.trace.prompt_cache import duration, sentences
+from modelmux.store.traces.prompt_cache import duration, sentences
 from modelmux.store.traces.record import Tokens, Trace, TracedAttempt, TracedRequest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -48,13 +48,15 @@ _COMMANDS: Final = {
     "rerate": ("usage.rerate", "rerate", "Correct costs that were computed with other prices, or without one."),
 }
 _DIMENSIONS: Final = ("key", "team", "person", "model")
-_BUCKETS: Final[dict[str, Bucket]] = {"hour": "1h", "day": "1d", "month": "1mo"}
+_BUCKETS: Final[dict[str, Bucket]] = {"hour": "1h", "day": "1d", "week": "1w", "month": "1mo"}
 _DEFAULT: Final = "30d"
+#: As many as the admin API shows.
+_MOST_TOP: Final = 10_000
 _NO_MODEL: Final = "no model is called {}; usage is by the models that answered, as `modelmux usage` lists them"
 
 
 class By(Struct, frozen=True):
-    """:param names: of the groups, in the order of the columns. :param time: ``hour``, ``day``, ``month`` or None."""
+    """:param names: of the groups, in the order of the columns. :param time: one of ``_BUCKETS``, or None."""
 
     names: tuple[str, ...]
     time: str | None = None
@@ -78,13 +80,17 @@ def _read_by(_context: click.Context, _param: click.Parameter, text: str) -> By:
 @accounts_options
 @click.option(
     "--by", metavar="NAMES", default="model", show_default=True, callback=_read_by,
-    help="One row for each key, team, person, model or tag:NAME, and hour, day or month; several with commas.",
+    help="One row for each key, team, person, model or tag:NAME, and hour, day, week or month; several with commas.",
+)  # fmt: skip
+@click.option(
+    "--top", metavar="N", type=click.IntRange(1, _MOST_TOP),
+    help="Only the N groups that cost most in the period, and the sum of the others.",
 )  # fmt: skip
 @period_options
 @where_option(*_DIMENSIONS)
 @click.option("--json", "json", is_flag=True, help="Print JSON for machines, with exact costs.")
 @click.pass_context
-def usage(context: click.Context, config_path: Path | None, overrides: dict[str, Any], by: By, last: str | None, period: str | None, zone: str | None, where: Where, json: bool) -> None:  # fmt: skip  # noqa: E501
+def usage(context: click.Context, config_path: Path | None, overrides: dict[str, Any], by: By, top: int | None, last: str | None, period: str | None, zone: str | None, where: Where, json: bool) -> None:  # fmt: skip  # noqa: E501
     """Show what was used and what it cost at list prices or your own, of the last 30 days by default."""
     if context.invoked_subcommand is not None:
         refuse_options_of_group(context)
@@ -93,13 +99,13 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
     now = Sources.of(context).now()
     if url is not None:
         query, answer, clock = with_api(
-            url, config_path, overrides, lambda client: _from_api(client, by, last, period, zone, where, now)
+            url, config_path, overrides, lambda client: _from_api(client, by, top, last, period, zone, where, now)
         )
     else:
         loaded = read_config(config_path, overrides)
         warn(loaded.warnings)
         config = loaded.config
-        query, clock = _query(by, last, period, *read_zone(zone, config), where, now)
+        query, clock = _query(by, top, last, period, *read_zone(zone, config), where, now)
         answer = with_ledger(context, config, lambda ledger: _from_ledger(context, config, ledger, query))
     if json:
         print_json(as_json(query, answer.rows, clock, answer.names, own_prices=answer.own_prices))
@@ -112,10 +118,17 @@ def usage(context: click.Context, config_path: Path | None, overrides: dict[str,
 
 
 async def _from_api(
-    client: AdminClient, by: By, last: str | None, period: str | None, zone: str | None, where: Where, now: float
+    client: AdminClient,
+    by: By,
+    top: int | None,
+    last: str | None,
+    period: str | None,
+    zone: str | None,
+    where: Where,
+    now: float,
 ) -> tuple[UsageQuery, Answer, tzinfo]:
     name, clock = read_zone_of(zone or await zone_name(client))
-    query, clock = _query(by, last, period, name, clock, where, now)
+    query, clock = _query(by, top, last, period, name, clock, where, now)
     return query, await ask_usage(client, query), clock
 
 
@@ -147,7 +160,7 @@ def _directory(sources: Sources, config: Config, query: UsageQuery) -> tuple[Dir
 
 
 def _query(
-    by: By, last: str | None, period: str | None, zone: str, clock: tzinfo, where: Where, now: float
+    by: By, top: int | None, last: str | None, period: str | None, zone: str, clock: tzinfo, where: Where, now: float
 ) -> tuple[UsageQuery, tzinfo]:
     """:param now: Unix seconds."""
     chosen = read_period(last or (None if period else _DEFAULT), period, clock, now)
@@ -159,6 +172,7 @@ def _query(
         zone=zone,
         group_by=by.names,
         where=where,
+        top=top or 0,
     )
     return query, clock
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -21,7 +21,7 @@ from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, wit
 from modelmux.cli.options import read_config
 from modelmux.cli.output import exit_with_error, print_lines, warn
 from modelmux.cli.usage.end_users import with_end_users
-from modelmux.cli.usage.export_from_api import Chosen, Write, rows_from_api
+from modelmux.cli.usage.export_from_api import Chosen, TeamNames, Write, rows_from_api
 from modelmux.cli.usage.names import with_ids
 from modelmux.cli.usage.options import (
     Sources,
@@ -68,10 +68,10 @@ def export(context: click.Context, config_path: Path | None, overrides: dict[str
     chosen, url = Chosen(last, period, zone, where, Sources.of(context).now()), chosen_url()
     source = _Rows()
 
-    async def write(all_pages: AsyncIterator[list[Entry]], tags: Sequence[str]) -> None:
+    async def write(all_pages: AsyncIterator[list[Entry]], tags: Sequence[str], team_names: TeamNames) -> None:
         nonlocal source
         if kind == "focus":
-            source = _Focus(version or _NEWEST, billing_account or _ACCOUNT, tuple(tags))
+            source = _Focus(version or _NEWEST, billing_account or _ACCOUNT, tuple(tags), await team_names())
         with _opened(out) as file:
             writer = _WRITERS[kind](source.columns, file)
             async for entries in all_pages:
@@ -108,7 +108,11 @@ def _export_here(
     async def write_rows(ledger: Ledger) -> None:
         directory = Sources.of(context).load_directory(config)
         where = with_ids(query.where, directory, config.build_catalog())
-        await write(pages(ledger, replace(query, where=where)), config.accounts.tags)
+
+        async def team_names() -> dict[str, str]:
+            return {team.id: team.name for team in directory.teams.values()}
+
+        await write(pages(ledger, replace(query, where=where)), config.accounts.tags, team_names)
 
     with_ledger(context, config, write_rows)
 
@@ -144,10 +148,12 @@ class _Rows:
 class _Focus(_Rows):
     """Totals of days."""
 
-    def __init__(self, version: Version, billing_account: str, tags: tuple[str, ...]) -> None:
+    def __init__(
+        self, version: Version, billing_account: str, tags: tuple[str, ...], team_names: Mapping[str, str]
+    ) -> None:
         super().__init__()
         self.columns = focus_columns(version)
-        self._totals = DayTotals(billing_account, tags)
+        self._totals = DayTotals(billing_account, tags, team_names=team_names)
 
     def rows(self, entry: Entry) -> list[Row]:
         self.unpriced += unpriced_change(entry)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
@@ -16,8 +16,10 @@ from modelmux.cli.usage.from_api import where_params, zone_name
 from modelmux.cli.usage.options import Where, read_period, read_zone_of
 from modelmux.store.ledger.base import MOST_RETURNED
 
+#: Reads the names of teams, by id.
+TeamNames = Callable[[], Awaitable[Mapping[str, str]]]
 #: Writes all pages. The second argument: the names of the tags by which usage is added up.
-Write = Callable[[AsyncIterator[list[Entry]], Sequence[str]], Awaitable[None]]
+Write = Callable[[AsyncIterator[list[Entry]], Sequence[str], TeamNames], Awaitable[None]]
 _OTHER_VERSION: Final = "Use the version of the gateway, which `modelmux doctor` on its machine shows."
 
 
@@ -43,7 +45,16 @@ async def rows_from_api(client: AdminClient, chosen: Chosen, write: Write) -> No
         assert period is not None
         params |= {"start": format_instant(period.start, UTC), "end": format_instant(period.end, UTC)}
     first = await client.call("GET", "/ledger", query=params)
-    await write(_pages(client, params, first), first["tags"])
+
+    async def team_names() -> dict[str, str]:
+        try:
+            return {team["id"]: team["name"] for team in await client.pages("/teams")}
+        except ApiError as error:
+            if error.status != 403:
+                raise
+            return {}  # a member sees its rows, and no list of teams
+
+    await write(_pages(client, params, first), first["tags"], team_names)
 
 
 async def _pages(client: AdminClient, params: dict[str, str], page: Any) -> AsyncIterator[list[Entry]]:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.cost import Cost, TokenCounts
@@ -40,12 +41,14 @@ async def ask_usage(client: AdminClient, query: UsageQuery) -> Answer:
     answer = await client.call("GET", "/usage", query=_params(query))
     results = [(parse_instant(bucket["start"]), one) for bucket in answer["data"] for one in bucket["results"]]
     rows = [_row(start, query.group_by, result) for start, result in results]
+    others = [(parse_instant(one["start"]), one["others"]) for one in answer["data"] if one.get("others")]
     names = {
         (name, value): result[NAME_FIELDS[name]]
         for (_, result), row in zip(results, rows, strict=True)
         for name, value in zip(query.group_by, row.group, strict=True)
         if name in NAME_FIELDS
     }
+    rows += [replace(_row(start, (), one), others=one["groups"]) for start, one in others]
     return Answer(rows, answer["prices"] == "list_and_own", answer["warnings"], names)
 
 
@@ -62,6 +65,8 @@ def where_params(where: Where) -> dict[str, str]:
 
 def _params(query: UsageQuery) -> dict[str, str]:
     groups = {"group_by": ",".join(query.group_by)} if query.group_by else {}
+    if query.top:
+        groups["top"] = str(query.top)
     return {
         "start": format_instant(query.start, UTC), "end": format_instant(query.end, UTC), "bucket": query.bucket,
         "zone": query.zone, **groups, **where_params(query.where),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import click
 
@@ -22,6 +22,7 @@ from modelmux.store.base import StoreFailed
 from modelmux.store.directory.open_directory import load_directory
 from modelmux.store.ledger.base import Ledger
 from modelmux.store.ledger.open_ledger import NoLedger, open_existing_ledger
+from modelmux.telemetry.records import Outcome
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +31,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Where = tuple[tuple[str, tuple[str, ...]], ...]
 
 _DURATION: Final = re.compile(r"[0-9]+[hdwHDW]")
+_OUTCOMES: Final = get_args(Outcome)
 _TAG: Final = re.compile(r"tag:[a-z0-9_.-]{1,64}")
 
 
@@ -84,6 +86,8 @@ def where_option(*dimensions: str) -> Callable[[F], F]:
             if not equals or not each:
                 raise click.BadParameter(f"{text!r} is not NAME=VALUE", context)
             check_dimension(name.strip(), dimensions)
+            if name.strip() == "outcome":
+                check_outcomes(each)
             chosen[name.strip()] = (*chosen.get(name.strip(), ()), *each)
         return tuple(chosen.items())
 
@@ -97,6 +101,13 @@ def check_dimension(name: str, dimensions: Sequence[str]) -> None:
     """:raises click.BadParameter: it is none of these, and no tag."""
     if name not in dimensions and not _TAG.fullmatch(name):
         raise click.BadParameter(f"{name!r} is not one of {', '.join(dimensions)} and tag:NAME")
+
+
+def check_outcomes(values: Sequence[str]) -> None:
+    """:raises click.BadParameter: no row can have one of these."""
+    for value in values:
+        if value not in _OUTCOMES:
+            raise click.BadParameter(f"{value!r} is not one of {', '.join(_OUTCOMES)}")
 
 
 def read_zone(name: str | None, config: Config) -> tuple[str, tzinfo]:

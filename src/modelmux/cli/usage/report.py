@@ -13,7 +13,7 @@ from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.accounts.usage_views import by_time_and_cost, figures_json, total
 from modelmux.cli.sanitize import one_line
 
-_TIMES: Final = {"1h": "HOUR", "1d": "DAY", "1mo": "MONTH"}
+_TIMES: Final = {"1h": "HOUR", "1d": "DAY", "1w": "WEEK", "1mo": "MONTH"}
 _FIGURES: Final = ("REQUESTS", "ERRORS", "INPUT", "CACHE-WRITE", "CACHE-READ", "OUTPUT", "USD")
 _SMALLEST: Final = 100_000  # nano-USD: the last of four decimals
 
@@ -49,13 +49,17 @@ def table(query: UsageQuery, rows: Sequence[UsageRow], zone: tzinfo, names: Name
 
     :param names: stand for the values of groups that have one.
     """
-    labels = _labels(query, rows, names)
+    labels = _labels(query, [row for row in rows if not row.others], names)
     times = [_TIMES[query.bucket]] if query.bucket != "all" else []
     heads = [*times, *(name.upper() for name in query.group_by)]
     cells = [[*heads, *_FIGURES]]
     for row in by_time_and_cost(rows) if heads else ():
         start = [_short(row.start, query, zone)] if times else []
-        groups = (labels[pair] for pair in zip(query.group_by, row.group, strict=True))
+        groups = (
+            [labels[pair] for pair in zip(query.group_by, row.group, strict=True)]
+            if not row.others
+            else [f"{row.others}_others", *[""] * len(query.group_by)][: len(query.group_by)]
+        )
         cells.append([*start, *(one_line(label).replace(" ", "_") for label in groups), *_cells(row)])
     cells.append([*["TOTAL", *[""] * len(heads)][: len(heads)], *_cells(total(query, rows))])
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
@@ -79,9 +83,9 @@ def _labels(query: UsageQuery, rows: Sequence[UsageRow], names: Names) -> dict[t
     }
 
 
-def _group_json(query: UsageQuery, row: UsageRow, names: Names) -> dict[str, str | None]:
-    group: dict[str, str | None] = {}
-    for name, value in zip(query.group_by, row.group, strict=True):
+def _group_json(query: UsageQuery, row: UsageRow, names: Names) -> dict[str, str | int | None]:
+    group: dict[str, str | int | None] = {"others": row.others} if query.top else {}
+    for name, value in zip(query.group_by, row.group or [None] * len(query.group_by), strict=True):
         group[name] = value
         if name in NAME_FIELDS:
             group[NAME_FIELDS[name]] = names.get((name, value)) if value else None
@@ -106,4 +110,4 @@ def _cells(row: UsageRow) -> list[str]:
 def _short(at: int, query: UsageQuery, zone: tzinfo) -> str:
     """The beginning of a bucket: ``2026-11``, ``2026-11-01``, ``2026-11-01T13:00+01:00``."""
     text = format_instant(at, zone)
-    return text[: {"1mo": 7, "1d": 10}.get(query.bucket, 16)] + (text[19:] if query.bucket == "1h" else "")
+    return text[: {"1mo": 7, "1w": 10, "1d": 10}.get(query.bucket, 16)] + (text[19:] if query.bucket == "1h" else "")

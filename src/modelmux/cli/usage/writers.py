@@ -10,13 +10,11 @@ from decimal import Decimal
 from typing import Any, BinaryIO, Final, Protocol
 
 from modelmux.accounts.columns import JSON_VALUES, Column, Kind, instant
+from modelmux.accounts.csv_cells import safe_cell
 from modelmux.catalog.prices import usd
 
 #: Rows that a Parquet file has in one group, which is what memory holds.
 _GROUP: Final = 16_384
-#: What makes a spreadsheet take a cell for a formula (https://owasp.org/www-community/attacks/CSV_Injection), in the
-#: wide forms of East Asia too.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 Row = Sequence[Any]
 
@@ -118,11 +116,6 @@ class ParquetWriter:
         }
         self._writer.write_table(self._table.from_pydict(arrays, self._schema))
         self._rows = []
-
-
-def safe_cell(text: str) -> str:
-    """A cell of text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.lstrip(" ").startswith(_FORMULA) else text
 
 
 def _compact(value: Any) -> str:

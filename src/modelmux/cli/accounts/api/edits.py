@@ -116,7 +116,7 @@ def _form(record: Team | Person | Key | Budget | Limit) -> dict[str, Any]:
             form = {
                 "name": record.name, "team": record.team, "person": record.person, "models": list(record.models),
                 "apis": list(record.apis), "addresses": list(record.addresses), "tags": dict(record.tags),
-                "expires_at": time_text(record.expires),
+                "expires_at": time_text(record.expires), "capture": record.capture,
             }  # fmt: skip
         case Budget():
             form = {

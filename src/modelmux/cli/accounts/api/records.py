@@ -37,7 +37,7 @@ def key_of(shown: Any) -> Key:
         apis=tuple(view.apis), addresses=tuple(view.addresses),  # type: ignore[arg-type]
         tags=tuple(view.tags.items()), limits=_rates(view.limits), created=_instant(view.created_at) or 0,
         created_by=view.created_by, expires=_instant(view.expires_at), revoked=_instant(view.revoked_at),
-        managed=view.managed,
+        capture=view.capture, managed=view.managed,
     )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""``modelmux replay``: a captured request, sent again."""

@@ -1,0 +1,1 @@
+"""``modelmux webhooks``: on the accounts of this machine, or with ``--url`` on those of a gateway."""
