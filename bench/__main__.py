@@ -8,10 +8,17 @@ python -m bench publish FILE                         insert a result into docs/b
 python -m bench layers                               what each layer adds to the cost of a request
 python -m bench costliest [DIALECT ...]               search the requests that cost most for their size
 python -m bench lag                                  how long large requests hold the event loop
-python -m bench accounts                             what rows, journal, budgets and limits add to a request
+python -m bench accounts [--parts]                   what rows, journal, budgets and limits add to a request, and which
+                                                     part of it takes how long
 python -m bench ledger [--rows N] [--keys N] [--folder DIR]
                                                      size and CPU time of a ledger's rows, the time of reports and of
                                                      pages, and what many keys cost
+python -m bench pages [--rows N] [--rate N] [--rounds N] [--seconds N] [--folder DIR]
+                                                     how long pages and the API of the dashboard take, alone and beside
+                                                     load, and what an open one costs requests
+python -m bench scale [--nodes N ...] [--seconds N]  one to four nodes beside one PostgreSQL: requests, rows, queries
+python -m bench leases [--nodes N] [--keys N] [--rate N] [--seconds N] [--seed N] [--cores N] [--cases NAME ...]
+                                                     a simulation of many nodes that lease budgets from one database
 python -m bench profile unary|stream [--native]      where the gateway's CPU time goes (needs py-spy)
 """
 
@@ -25,11 +32,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from bench import accounts, ledger, machine, nginx, peers, report, suite
+from bench import account_parts, accounts, ledger, machine, nginx, pages, peers, report, scale, suite
 from bench.compare import compare
 from bench.costly import lag, search
 from bench.costly.forms import PATHS
 from bench.layers import measure_layers
+from bench.leases import simulation
+from bench.leases.database import Costs
+from bench.leases.traffic import Plan as LeasePlan
 from bench.load import Target
 from bench.plan import PLANS, Plan
 from bench.profiling import profile
@@ -132,19 +142,51 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     commands.add_parser("publish").add_argument("file", type=Path)
     commands.add_parser("layers")
-    commands.add_parser("accounts")
+    accounts_parser = commands.add_parser("accounts")
+    accounts_parser.add_argument("--parts", action="store_true", help="only what each part takes, within one process")
     commands.add_parser("lag")
+    pages_parser = commands.add_parser("pages")
+    pages_parser.add_argument("--rows", metavar="N", type=int, default=1_000_000, help="default: 1,000,000")
+    pages_parser.add_argument("--rate", metavar="N", type=float, default=200.0, help="requests a second; default: 200")
+    pages_parser.add_argument("--rounds", metavar="N", type=_rounds, default=7, help="of each kind; default: 7")
+    pages_parser.add_argument("--seconds", metavar="N", type=float, default=10.0, help="of a round; default: 10")
+    pages_parser.add_argument("--folder", type=Path, help="where the ledger is, or will be; without it, it is deleted")
     ledger_parser = commands.add_parser("ledger")
     ledger_parser.add_argument("--rows", metavar="N", type=int, default=1_000_000, help="default: 1,000,000")
     ledger_parser.add_argument("--keys", metavar="N", type=int, default=100_000, help="default: 100,000")
     ledger_parser.add_argument(
         "--folder", type=Path, help="where the ledger is, or will be and stay; without it, it is deleted"
     )
+    ledger_parser.add_argument("--questions", action="store_true", help="only: every kind of question about usage")
+    _add_scale(commands)
     commands.add_parser("costliest").add_argument("dialects", nargs="*", choices=[[], *PATHS], metavar="DIALECT")
     profile_parser = commands.add_parser("profile")
     profile_parser.add_argument("kind", choices=["unary", "stream"])
     profile_parser.add_argument("--native", action="store_true", help="show C functions under their own names")
     return parser.parse_args(arguments)
+
+
+def _add_scale(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    scale_parser = commands.add_parser("scale")
+    scale_parser.add_argument("--nodes", metavar="N", type=int, nargs="+", default=[1, 2, 3, 4], help="default: 1 to 4")
+    scale_parser.add_argument("--seconds", metavar="N", type=int, default=6, help="of each measurement; default: 6")
+    leases_parser = commands.add_parser("leases")
+    for name, default, text in (
+        ("nodes", 50, "processes that lease"), ("keys", 100_000, "keys with a budget each"),
+        ("rate", 100, "requests a second, of all keys together"), ("seconds", 30, "of virtual time"),
+        ("seed", 1, "of the requests"), ("cores", 8, "cores of the database"),
+    ):  # fmt: skip
+        leases_parser.add_argument(
+            f"--{name}", metavar="N", type=int, default=default, help=f"{text}; default: {default:,}"
+        )
+    leases_parser.add_argument("--cases", nargs="+", choices=simulation.CASES, default=simulation.CASES)
+
+
+def plan_of(options: argparse.Namespace) -> LeasePlan:
+    """What `leases` simulates."""
+    return LeasePlan(
+        nodes=options.nodes, keys=options.keys, rate=options.rate, seconds=options.seconds, seed=options.seed
+    )
 
 
 def _rounds(text: str) -> int:
@@ -171,17 +213,24 @@ def require_tools() -> None:
 def main() -> None:
     """The command."""
     options = parse()
-    if options.command == "publish":
-        publish(options.file)
-        return
-    if options.command == "costliest":
-        sys.exit(search.main(options.dialects))
-    if options.command == "lag":
-        sys.exit(lag.main())
-    if options.command == "ledger":
-        ledger.main(options.rows, options.keys, options.folder)
-        return
-    require_tools()
+    match options.command:
+        case "publish":
+            publish(options.file)
+        case "costliest":
+            sys.exit(search.main(options.dialects))
+        case "lag":
+            sys.exit(lag.main())
+        case "ledger":
+            ledger.main(options.rows, options.keys, options.folder, only_questions=options.questions)
+        case "leases":
+            simulation.main(plan_of(options), Costs(cores=options.cores), options.cases)
+        case _:
+            require_tools()
+            measure_gateways(options)
+
+
+def measure_gateways(options: argparse.Namespace) -> None:
+    """The commands that need nginx and wrk."""
     match options.command:
         case "run":
             run(PLANS[options.plan], options.out)
@@ -189,8 +238,14 @@ def main() -> None:
             sys.exit(check())
         case "compare":
             sys.exit(compare(options.revision, rounds=options.rounds, rows=options.rows))
+        case "pages":
+            pages.main(options.rows, options.rate, options.folder, options.rounds, options.seconds)
         case "accounts":
-            accounts.main()
+            if not options.parts:
+                accounts.main()
+            account_parts.main()
+        case "scale":
+            scale.main(options.nodes, options.seconds)
         case "layers":
             with machine.exclusive():
                 measure_layers()

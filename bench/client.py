@@ -66,7 +66,7 @@ class Client:
         response = into or Response()
         response.sent_at = time.monotonic()
         try:
-            reader, writer = await self._connected()
+            reader, writer = await self.connect()
             writer.write(self._head + b"%d\r\n\r\n" % len(body) + body)
             head = await reader.readuntil(b"\r\n\r\n")
             response.status = int(head[9:12])
@@ -111,7 +111,8 @@ class Client:
                 self.close()
                 return
 
-    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Open the connection if there is none. :raises OSError:"""
         if self._streams is None or self._streams[0].at_eof():
             self._streams = await asyncio.open_connection(self._host, self._port, limit=2**20)
         return self._streams

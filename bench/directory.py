@@ -24,8 +24,8 @@ _BATCH: Final = 5_000
 _MIB: Final = 1 << 20
 
 
-async def fill(path: Path, keys: int) -> None:
-    """Keys of ``_PEOPLE`` people, in ``_TEAMS`` teams."""
+async def fill(path: Path, keys: int, *, secrets: bool = True) -> None:
+    """Keys of ``_PEOPLE`` people, in ``_TEAMS`` teams. :param secrets: they have some, of a pepper that is nowhere."""
     store = SqliteDirectory(path)
     teams = [Team(id="team_all", name="all")]
     teams += [Team(id=f"team_{number:02d}", name=f"team {number}", parent="team_all") for number in range(_TEAMS)]
@@ -51,7 +51,7 @@ async def fill(path: Path, keys: int) -> None:
                         digest=hashlib.sha256(b"%d" % n).digest(), key=f"key_{n:026d}", pepper="bench",
                         hint=f"sk-mmx-{n:07d}...abcd",
                     )
-                    for n in numbers
+                    for n in (numbers if secrets else ())
                 ],
             )  # fmt: skip
             await store.change(lambda _, edit=edit: edit, Author("bench", "cli"), 1)  # type: ignore[misc]

@@ -19,6 +19,7 @@ from bench.processes import split_cores
 T = TypeVar("T")
 #: Cores kept busy by other processes, above which figures are not reliable.
 MAX_BUSY_CORES: Final = 0.1
+BUSY: Final = "busy with other processes at the start"
 
 
 @dataclass
@@ -72,7 +73,7 @@ def new_session(plan: Plan) -> Iterator[Session]:
         session = Session(Path(folder), plan, front, back)
         placement = f"{cores}; measured processes on {front}, load and upstream on {back}" if front else "one for all"
         session.remarks["cores"] = placement
-        session.remarks["busy with other processes at the start"] = f"{busy:.2f} cores"
+        session.remarks[BUSY] = f"{busy:.2f} cores"
         if back:
             os.sched_setaffinity(0, back)
         yield session

@@ -16,6 +16,7 @@ from bench.costly.bodies import known
 from bench.costly.everything import grown
 from bench.costly.forms import PATHS, encode, form_of, small
 from bench.costly.headers import known_headers
+from bench.no_google import FixedTokens
 from modelmux import Config
 from modelmux.app import Gateway
 from modelmux.process.memory import tune_gc
@@ -79,22 +80,11 @@ class _Upstream:
         pass
 
 
-class _Tokens:
-    async def token(self) -> str:
-        return "token"
-
-    async def renew(self, rejected: str) -> str:
-        return rejected
-
-    async def aclose(self) -> None:
-        pass
-
-
 def gateway() -> Gateway:
     """A gateway without network that rejects no request because of other load on the machine."""
     config = Config.from_dict({"vertex": {"project": "p", "location": "global"}, "server": {"log_level": "error"}})
     upstream: Any = _Upstream()
-    app = Gateway(config, upstream=upstream, tokens=_Tokens())
+    app = Gateway(config, upstream=upstream, tokens=FixedTokens())
     app.readiness.loop_lag = LoopLag(clock=lambda: 0.0)
     return app
 

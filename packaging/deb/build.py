@@ -19,6 +19,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 LIBRARY = Path("usr/lib/modelmux")
+#: For the operator's Prometheus and Grafana; in ``/usr/share/modelmux`` they have the folders that they have here.
+MONITORING = [
+    ROOT / "packaging" / name for name in ("prometheus/rules.yml", "prometheus/prometheus.yml", "grafana/modelmux.json")
+]
 LAUNCHER = """\
 #!/usr/bin/python3 -I
 import sys
@@ -69,7 +73,7 @@ def install_library(stage: Path, folder: Path) -> None:
 
 
 def install_files(stage: Path) -> None:
-    """The command, the unit, the configuration, the documents."""
+    """The command, the unit, the configuration, what watches it, the documents."""
     put(stage / "usr/bin/modelmux", LAUNCHER, 0o755)
     unit = (
         (ROOT / "src/modelmux/cli/service/units/system.service").read_text().replace("{program}", "/usr/bin/modelmux")
@@ -77,6 +81,9 @@ def install_files(stage: Path) -> None:
     put(stage / "lib/systemd/system/modelmux.service", unit, 0o644)
     put(stage / "usr/lib/sysusers.d/modelmux.conf", (HERE / "sysusers.conf").read_text(), 0o644)
     put(stage / "etc/modelmux/config.toml", (HERE / "config.toml").read_text(), 0o640)
+    shared = stage / "usr/share/modelmux"
+    for file in MONITORING:
+        put(shared / file.relative_to(ROOT / "packaging"), file.read_text(), 0o644)
     documents = stage / "usr/share/doc/modelmux"
     put(documents / "copyright", (HERE / "copyright").read_text(), 0o644)
     put(documents / "README.md", (ROOT / "README.md").read_text(), 0o644)
