@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 import modelmux.app
 from support.loop_lag import LoopLagOfTests
 
-pytest_plugins = ["support.clock"]
+pytest_plugins = ["support.clock", "support.earlier", "support.postgres", "support.redis"]
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile(

@@ -14,12 +14,14 @@ from typing import Any
 
 import pytest
 
+from modelmux.accounts import lease_book
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budget_edits import adjust, save_budget
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_key
 from modelmux.accounts.records import Key
+from modelmux.accounts.slices import Hold
 from modelmux.accounts.windows import WindowRule
 from modelmux.dialects.registry import SURFACES, Surface
 from modelmux.errors import UpstreamTimeout
@@ -77,7 +79,7 @@ class World:
         return sum(one.held for _, one in self.app.metering._book.slices)
 
 
-async def test_what_is_spent_is_what_the_rows_cost_and_nothing_stays_leased(tmp_path: Path) -> None:
+async def test_a3_g67_what_is_spent_is_what_the_rows_cost_and_nothing_stays_leased(tmp_path: Path) -> None:
     world = World(tmp_path, *(message_reply() for _ in range(5)))
     await world.begin(NANO)
     for _ in range(5):
@@ -87,7 +89,24 @@ async def test_what_is_spent_is_what_the_rows_cost_and_nothing_stays_leased(tmp_
     assert world.held() == 0
 
 
-async def test_requests_at_the_same_time_never_pass_it_and_use_all_of_it(tmp_path: Path) -> None:
+async def test_what_was_spent_is_written_at_the_end_though_another_store_is_silent(tmp_path: Path) -> None:
+    """The server ends the process a second later: rows would wait for its next start, and leases stay."""
+    world = World(tmp_path, message_reply())
+    await world.begin(NANO)
+    assert (await world.ask()).status == 200
+    answers, thinking = asyncio.Event(), world.app._thinking
+    thinking.aclose = answers.wait  # type: ignore[assignment, method-assign]
+    end = asyncio.create_task(world.app.aclose())
+    async with asyncio.timeout(60):
+        while world.windows() != [(COST, 0)]:  # noqa: ASYNC110 - a file tells nobody
+            await asyncio.sleep(0.01)
+    assert not end.done()
+    answers.set()
+    await end
+    await world.store.aclose()
+
+
+async def test_a1_g41_requests_at_the_same_time_never_pass_it_and_use_all_of_it(tmp_path: Path) -> None:
     """Each may cost 100 tokens of output and costs 3: what was held and not spent is used by later ones."""
     world = World(tmp_path, *(message_reply() for _ in range(400)))
     await world.begin(20 * COST + 2 * 1_500_000)
@@ -106,7 +125,30 @@ async def test_requests_at_the_same_time_never_pass_it_and_use_all_of_it(tmp_pat
     assert 20 * COST + 2 * 1_500_000 - spent < worst, "less than one worst case is left"
 
 
-async def test_a_refusal_says_what_is_left_and_what_would_fit(tmp_path: Path) -> None:
+async def test_a_budget_that_is_not_spent_refuses_nothing_when_exchanges_are_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Requests that came during the exchange took what it had leased, and after it there was no time for another."""
+    monkeypatch.setattr(lease_book, "RECALL_SECONDS", 0.0)
+    world = World(tmp_path, message_reply())
+    await world.begin(1_000 * NANO)
+    writer, book, taken = world.app.metering.writer, world.app.metering._book, Hold({})
+    exchange, times = writer.exchange, 0  # type: ignore[union-attr]
+
+    async def with_others() -> None:
+        nonlocal times
+        await exchange()
+        times += 1
+        if times < 3:
+            for window, one in book.slices:
+                assert book.extend(taken, {window: one.free}, {window: 1_000 * NANO}, 0.0)
+
+    monkeypatch.setattr(writer, "exchange", with_others)
+    assert ((await world.ask()).status, times) == (200, 3)
+    await world.end()
+
+
+async def test_a5_a23_a_refusal_says_what_is_left_and_what_would_fit(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply())
     await world.begin(NANO // 100)
     response = await world.ask(64_000)
@@ -145,7 +187,7 @@ async def test_a_soft_budget_refuses_nothing_and_counts_all(tmp_path: Path) -> N
     assert world.windows() == [(3 * COST, 0)]
 
 
-async def test_what_the_upstream_refused_costs_nothing_and_holds_nothing(tmp_path: Path) -> None:
+async def test_a3_what_the_upstream_refused_costs_nothing_and_holds_nothing(tmp_path: Path) -> None:
     world = World(
         tmp_path, error_reply(400, {"error": {"type": "invalid_request_error", "message": "no"}}), message_reply()
     )
@@ -157,7 +199,7 @@ async def test_what_the_upstream_refused_costs_nothing_and_holds_nothing(tmp_pat
     assert world.held() == 0
 
 
-async def test_a_top_up_counts_at_once(tmp_path: Path) -> None:
+async def test_a12_a_top_up_counts_at_once(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply())
     await world.begin(1)
     assert (await world.ask()).status == 429
@@ -168,7 +210,7 @@ async def test_a_top_up_counts_at_once(tmp_path: Path) -> None:
 
 
 @by_surface(CALLING)
-async def test_no_path_is_free(surface: Surface, tmp_path: Path) -> None:
+async def test_a17_no_path_is_free(surface: Surface, tmp_path: Path) -> None:
     world = World(tmp_path, reply_of(surface))
     await world.begin(1)
     body = dict(REQUESTS[surface.dialect.name]) | {"model": MODEL}
@@ -260,7 +302,7 @@ async def test_what_all_calls_that_may_be_billed_cost_is_held(tmp_path: Path, no
     await world.end()
 
 
-async def test_a_request_is_one_however_often_it_is_tried(tmp_path: Path, no_waiting: None) -> None:
+async def test_a30_a_request_is_one_however_often_it_is_tried(tmp_path: Path, no_waiting: None) -> None:
     world = World(tmp_path, unanswered(), message_reply())
     await world.begin(1, unit="requests")
     assert (await world.ask()).status == 200

@@ -24,7 +24,8 @@ HOOK = {"webhook": "https://hooks.example.com/x", "webhook_secret": "s3cret"}
 def alerts(world: World) -> list[dict[str, Any]]:
     """All that were ever told, and are to be told."""
     with closing(sqlite3.connect(world.path)) as connection:
-        return [json.loads(data) for (data,) in connection.execute("SELECT data FROM budget_alert ORDER BY percent")]
+        rows = connection.execute("SELECT data FROM alert WHERE type = 'budget.threshold'")
+        return sorted((json.loads(data) for (data,) in rows), key=lambda one: int(one["percent"]))
 
 
 async def written(world: World) -> None:
@@ -33,7 +34,7 @@ async def written(world: World) -> None:
     await writer.exchange()
 
 
-async def test_thresholds_of_soft_budgets_reach_the_webhook_once(tmp_path: Path) -> None:
+async def test_a22_thresholds_of_soft_budgets_reach_the_webhook_once(tmp_path: Path) -> None:
     world = World(tmp_path, *(message_reply() for _ in range(20)), accounts=HOOK)
     await world.begin(10 * COST, mode="soft", alerts=(50, 80, 100, 150))
     for count in range(1, 21):

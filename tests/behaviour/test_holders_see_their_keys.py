@@ -114,7 +114,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-async def test_the_tightest_budget_of_the_chain_is_first_with_the_numbers_of_the_command(tmp_path: Path) -> None:
+async def test_a19_the_tightest_budget_of_the_chain_is_first_with_the_numbers_of_the_command(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply(), message_reply())
     await world.begin(limits=Rates(rpm=60), models=("claude-*",), expires=int(NOW * 1e6) + 10**12)
     await world.budget("bud_all", 500 * NANO, Selector(), "lifetime")
@@ -145,7 +145,7 @@ async def test_the_tightest_budget_of_the_chain_is_first_with_the_numbers_of_the
         assert spent[one["id"]] == one["spent"], "the command shows the same"
 
 
-async def test_what_is_left_is_what_the_refusal_says(tmp_path: Path) -> None:
+async def test_a4_what_is_left_is_what_the_refusal_says(tmp_path: Path) -> None:
     world = World(tmp_path, message_reply())
     await world.begin()
     await world.budget("bud_a", 2_000_000, Selector(key="key_a"))

@@ -263,7 +263,9 @@ async def test_rows_name_key_person_team_and_forced_tags(tmp_path: Path) -> None
     assert row.tags == (("app", "chat"), ("env", "prod"))
 
 
-async def test_a_known_key_is_served_while_the_store_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a41_g46_a_known_key_is_served_while_the_store_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = World(tmp_path, message_reply(), message_reply())
     headers = {"authorization": f"Bearer {await world.new_key()}"}
     assert (await request(world.app, "POST", "/v1/chat/completions", ask(), headers)).status == 200

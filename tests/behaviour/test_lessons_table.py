@@ -10,12 +10,12 @@ import pytest
 
 TESTS: Final = Path(__file__).resolve().parents[1]
 PAGE: Final = TESTS.parent / "docs" / "lessons.md"
-#: Translation, operation and security: the numbers that the page has.
-NUMBERS: Final = {"E": range(1, 105), "G": range(1, 77), "S": range(1, 45)}
-_ROW: Final = re.compile(r"^\| ([EGS]\d+) \| (.+?) \| (.+?) \| (.+) \|$", re.MULTILINE)
+#: Translation, operation, security and accounts: the numbers that the page has.
+NUMBERS: Final = {"E": range(1, 105), "G": range(1, 77), "S": range(1, 45), "A": range(1, 53)}
+_ROW: Final = re.compile(r"^\| ([AEGS]\d+) \| (.+?) \| (.+?) \| (.+) \|$", re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(\.\./(tests/[\w/]+\.py)\)")
 #: One test may cover several numbers: ``test_g50_g51_...``.
-_TEST: Final = re.compile(r"^(?:async )?def test((?:_[egs]\d+)+)_[a-z]\w+\(", re.MULTILINE)
+_TEST: Final = re.compile(r"^(?:async )?def test((?:_[aegs]\d+)+)_[a-z]\w+\(", re.MULTILINE)
 
 ROWS: Final = {number: (risk, test) for number, risk, _, test in _ROW.findall(PAGE.read_text("utf-8"))}
 
@@ -44,6 +44,10 @@ def test_every_number_links_the_files_that_test_it() -> None:
 def test_a_number_without_a_test_says_why() -> None:
     for number, (_, test) in ROWS.items():
         assert _LINK.search(test) or re.fullmatch(r"Not yet\. [A-Z].+\.", test), number
+
+
+def test_every_promise_of_accounts_is_tested() -> None:
+    assert {f"A{number}" for number in NUMBERS["A"]} <= numbered_tests().keys()
 
 
 def test_every_risk_is_a_sentence() -> None:

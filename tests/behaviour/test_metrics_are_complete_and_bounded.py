@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from modelmux.config import Config
 from modelmux.telemetry.metrics import Metrics
 from modelmux.telemetry.worker_metrics import FinishedWorkers, WorkerReport, add_finished, totals
 from support.fakes import FakeUpstream, message_reply, quota_exceeded
@@ -89,3 +91,17 @@ async def test_g56_clients_do_not_create_label_sets() -> None:
         await send(subject.app, "GET", f"/path-{number}", headers)
         await send(subject.app, f"M{number}", "/x", [], None)
     assert len(subject.app.metrics.expose().splitlines()) - before < 10
+
+
+async def test_metrics_are_on_the_port_of_the_models_unless_a_setting_says_otherwise() -> None:
+    """A reload changes it: a scraper that was forgotten gets them back."""
+    elsewhere = {"metrics": {"listener": "admin"}}
+    subject = guarded()
+    config = subject.app._current.config
+    for tables, status in (({}, 200), (elsewhere, 404), ({}, 200)):
+        changed = Config.from_dict({"metrics": {}, **tables}).metrics
+        await subject.app.reload(replace(config, metrics=changed))
+        response = await send(subject.app, "GET", "/metrics", BEARER)
+        assert response.status == status
+        assert (await send(subject.app, "GET", "/metrics", [])).status == 401
+    await subject.app.aclose()

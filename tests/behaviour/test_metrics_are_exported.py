@@ -39,9 +39,9 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield receiver
 
 
-def gateway(receiver: Receiver, *replies: Any, environment: dict[str, str]) -> Gateway:
+def gateway(receiver: Receiver, *replies: Any, environment: dict[str, str], **settings: Any) -> Gateway:
     return Gateway(
-        Config.from_dict({"vertex": {"project": "p", "location": "global"}, "retries": {"max": 0}}),
+        Config.from_dict({"vertex": {"project": "p", "location": "global"}, "retries": {"max": 0}, **settings}),
         upstream=FakeUpstream(list(replies)),
         tokens=FakeTokens(),
         environment={**receiver.environment, **environment},
@@ -102,6 +102,21 @@ async def test_delta_sends_each_count_once(receiver: Receiver) -> None:
     assert all(one.start_time_unix_nano < one.time_unix_nano for one in points)
     for earlier, later in itertools.pairwise(points):
         assert earlier.time_unix_nano <= later.start_time_unix_nano
+
+
+async def test_the_older_conventions_get_a_histogram_of_tokens(receiver: Receiver) -> None:
+    app = gateway(receiver, message_reply(), message_reply(), environment=SELDOM, telemetry={"genai": "1.37"})
+    await app.startup()
+    for _ in range(2):
+        await request(app, "POST", PATH, ask())
+    await until(lambda: app._open_telemetry._metric_export._sender is not None)
+    await app.aclose()
+    ((_, metrics),) = receiver.metric_groups
+    gen_ai = {name for name in metrics if name.startswith("gen_ai.")}
+    of_times = {f"gen_ai.client.operation.{name}" for name in ("duration", "time_to_first_chunk")}
+    assert gen_ai == of_times | {"gen_ai.client.token.usage"}
+    points = metrics["gen_ai.client.token.usage"].histogram.data_points
+    assert sorted((one.count, one.sum) for one in points) == [(2, 6), (2, 14)]
 
 
 async def test_the_end_sends_what_was_not_sent_yet(receiver: Receiver) -> None:

@@ -132,6 +132,36 @@ async def test_a_budget_with_metric_shows_its_window(make: Make) -> None:
     assert NOW < shown["modelmux_budget_resets_at_seconds"]["budget bud_a",] < NOW + 31 * 86_400
 
 
+async def test_who_waits_for_a_budget_is_counted(make: Make) -> None:
+    """The first request finds nothing leased; what is refused has waited, too."""
+    world = make()
+    await world.begin()
+    assert (await world.ask()).status == 200
+    assert "modelmux_lease_short_total" not in samples(world)
+    budget = Budget(id="bud_a", name="b", limit=100 * 10**9, window=WindowRule(every="month"))
+    await world.change(lambda d: save_budget(d, budget))
+    assert (await world.ask()).status == 200
+    shown = samples(world)
+    assert shown["modelmux_lease_short_total"] == shown["modelmux_recall_seconds_count"] == {("sqlite",): 1}
+    assert shown["modelmux_exchange_seconds_count"]["sqlite",] >= 1
+    selector = Selector(key="key_b")
+    none_left = Budget(id="bud_b", name="none", limit=1, window=WindowRule(every="month"), applies_to=selector)
+    await world.change(lambda d: save_budget(d, none_left))
+    assert (await world.ask("b")).status == 429
+    assert samples(world)["modelmux_recall_seconds_count"]["sqlite",] >= 2
+
+
+async def test_a_cache_that_is_written_and_never_read_is_seen(make: Make) -> None:
+    usage = {"input_tokens": 7, "output_tokens": 3, "cache_creation_input_tokens": 2_000}
+    world = make(lambda: message_reply(usage=usage))
+    await world.begin()
+    for _ in range(3):
+        assert (await world.ask()).status == 200
+    assert samples(world)["modelmux_cache_write_unread_total"] == {(MODEL,): 4_000}
+    assert (await world.ask("b")).status == 200
+    assert samples(world)["modelmux_cache_write_unread_total"] == {(MODEL,): 4_000}, "another caller"
+
+
 @pytest.mark.parametrize("fields", [{"unit": "tokens"}, {"applies_to": Selector(each="person")}])
 async def test_a_budget_with_many_windows_or_another_unit_has_no_metric(make: Make, fields: dict[str, Any]) -> None:
     world = make()
@@ -182,10 +212,32 @@ async def test_a_trace_that_is_kept_is_the_exemplar_of_its_duration(make: Make) 
     assert re.findall(r'# \{trace_id="(\w+)"\}', text) == [f"01{TRACE[2:]}"]
 
 
+async def test_a_tag_with_listed_values_is_a_label_and_nothing_else_of_it(make: Make) -> None:
+    """A hundred values that clients make up share one label; a tag of another name has none."""
+    world = make(metrics={"tag": "app", "tag_values": ["chat", "batch"]})
+    await world.begin()
+    async with written(world):
+        for sent in ("app=chat,env=prod", "app=canary-a", "env=prod", *(f"app=canary-tag-{n}" for n in range(100))):
+            assert (await world.ask(headers={"x-modelmux-tags": sent})).status == 200
+        assert (await world.ask(metadata={"app": "batch"})).status == 200
+        assert (await world.ask("b", model="nonsense", headers={"x-modelmux-tags": "app=chat"})).status == 404
+    shown = samples(world)
+    assert shown["modelmux_requests_by_tag_total"] == {
+        ("ok", "chat"): 1, ("ok", "batch"): 1, ("ok", "none"): 1, ("ok", "_other"): 101, ("client_error", "chat"): 1,
+    }  # fmt: skip
+    assert shown["modelmux_tokens_by_tag_total"]["chat", "input"] == 7
+    cost = shown["modelmux_cost_by_tag_usd_total"]
+    assert cost.keys() == {("chat",), ("batch",), ("none",), ("_other",)}
+    assert cost["chat",] == pytest.approx(COST)
+    assert sum(cost.values()) == pytest.approx(sum(shown["modelmux_cost_usd_total"].values()))
+    assert "canary" not in world.app.metrics.expose(open_metrics=True).decode()
+
+
 async def test_clients_teams_and_tags_make_no_series(make: Make) -> None:
     world = make(metrics={"max_teams": 3})
     await world.begin()
-    await world.ask()
+    async with written(world):
+        await world.ask()
     for number in range(6):
         await world.change(lambda d, n=number: save_team(d, Team(id=f"team_{n}", name=f"t{n}")))  # type: ignore[misc]
         text, secret = world.issuer.secret(f"key_{number}")
@@ -209,7 +261,7 @@ async def test_clients_teams_and_tags_make_no_series(make: Make) -> None:
     await everything(iter(range(12, 1000)))
     assert series(world) == before
     teams = {labels[2] for labels in samples(world)["modelmux_cost_usd_total"]}
-    assert teams == {"t0", "t1", "t2", "_other"}
+    assert teams == {"data", "t0", "t1", "t2", "_other"}, "the first was that of the only team then"
     text = world.app.metrics.expose(open_metrics=True).decode()
     assert not [secret for secret in SECRETS if secret in text]
 

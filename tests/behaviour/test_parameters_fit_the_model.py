@@ -10,8 +10,8 @@ from modelmux.catalog import ModelCard, builtin
 from support.asgi import request
 from support.blocks import BARE, BUDGET, NEW, SONNET, WEATHER, Json, json_schema, reply_of, text, tool
 from support.chat import chat
-from support.fakes import FakeUpstream, message_reply
-from support.gateway import PATH, ask, gateway, named
+from support.fakes import FakeUpstream, message_reply, stream_reply, text_events
+from support.gateway import MODEL, PATH, ask, gateway, named
 
 pytestmark = pytest.mark.usefixtures("no_waiting")
 
@@ -128,6 +128,23 @@ async def test_e69_blank_stop_sequences_are_dropped(stop: Any, sent: list[str] |
     assert got.sent.get("stop_sequences", None) == sent
     assert ("stop_sequences" in got.sent) is bool(sent)
     assert got.notices == notices
+
+
+NATIVE = f"/v1/projects/p/locations/global/publishers/anthropic/models/{MODEL}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "field"), [(PATH, "stop"), ("/v1/messages", "stop_sequences"), (NATIVE, "stop_sequences")]
+)
+async def test_e70_stop_sequences_arrive_on_each_path(path: str, field: str, *, stream: bool) -> None:
+    """Whatever the dialect, and whether the reply is streamed. The Responses API has no such field."""
+    upstream = FakeUpstream([stream_reply(*text_events("Hi")) if stream else message_reply()])
+    if path == NATIVE:
+        path += ":streamRawPredict" if stream else ":rawPredict"
+    response = await request(gateway(upstream), "POST", path, ask(stream=stream, **{field: ["END", " x"]}))
+    assert response.status == 200
+    assert upstream.body()["stop_sequences"] == ["END", " x"]
 
 
 @pytest.mark.parametrize("model", [SONNET, BUDGET, "claude-opus-4-6"])

@@ -31,7 +31,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     return lambda reply=message_reply: LimitedGateway(tmp_path, monkeypatch, reply)
 
 
-async def test_a_run_of_ten_minutes_never_passes_the_limit_in_any_minute(make: Make) -> None:
+async def test_a44_a_run_of_ten_minutes_never_passes_the_limit_in_any_minute(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=7))
     refused_while_below = 0
@@ -48,7 +48,7 @@ async def test_a_run_of_ten_minutes_never_passes_the_limit_in_any_minute(make: M
     await world.end()
 
 
-async def test_a_refusal_tells_when_there_is_room_and_is_right(make: Make) -> None:
+async def test_a44_a_refusal_tells_when_there_is_room_and_is_right(make: Make) -> None:
     world = make()
     await world.begin(Rates(rpm=2))
     await world.ask()
@@ -202,7 +202,7 @@ async def test_a_request_above_the_whole_limit_may_be_alone(make: Make) -> None:
     await world.end()
 
 
-async def test_slots_are_free_after_a_thousand_aborts(make: Make) -> None:
+async def test_a46_slots_are_free_after_a_thousand_aborts(make: Make) -> None:
     """Clients leave before the first byte, and in the middle of a stream."""
     numbers, reached = itertools.count(), asyncio.Queue[None]()
 

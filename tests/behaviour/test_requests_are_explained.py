@@ -18,8 +18,8 @@ from modelmux.app import Gateway
 from modelmux.store.local_state import LocalState
 from modelmux.store.traces.record import Trace
 from modelmux.store.traces.sqlite_traces import TracesFile, find, latest
-from support.asgi import Response, request
-from support.canary_requests import BODIES, OVERLOADED, TWO
+from support.asgi import request
+from support.canary_requests import BODIES, OVERLOADED, TWO, ended
 from support.clock import NOW, current_runtime
 from support.emulator_server import until
 from support.fakes import FakeTokens, FakeUpstream, error_reply, message_reply, stream_reply, text_events
@@ -37,13 +37,6 @@ def gateway(folder: Path, *replies: Any, log: Any = None, **settings: Any) -> Ga
         config, upstream=FakeUpstream(list(replies)), tokens=FakeTokens(), environment={}, runtime=current_runtime(),
         log=log,
     )  # fmt: skip
-
-
-async def ended(app: Gateway, dialect: str, headers: dict[str, str] | None = None, **fields: Any) -> Response:
-    path, body = BODIES[dialect]
-    response = await request(app, "POST", path, body | fields, headers or {})
-    await app.aclose()
-    return response
 
 
 def stored(folder: Path, id: str | None = None) -> list[Trace]:

@@ -7,6 +7,7 @@ With the real SDK and a receiver that reads what it is sent.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ from support.fakes import (
     text_events,
 )
 from support.gateway import MODEL
+from support.log_lines import Lines
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
 from support.otlp import Receiver, attributes
@@ -45,11 +47,14 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
         yield receiver
 
 
-def gateway(receiver: Receiver, *replies: Any, environment: dict[str, str] | None = None, **settings: Any) -> Gateway:
+def gateway(
+    receiver: Receiver, *replies: Any, environment: dict[str, str] | None = None, log: Any = None, **settings: Any
+) -> Gateway:
     vertex = {"project": "p", "location": "global"} | settings.pop("vertex", {})
     config = Config.from_dict({"vertex": vertex, **settings})
     return Gateway(
         config,
+        log=log,
         upstream=FakeUpstream(list(replies)),
         tokens=FakeTokens(),
         environment={**receiver.environment, **(environment or {})},
@@ -76,6 +81,47 @@ def tree(receiver: Receiver) -> tuple[Any, Any, list[Any]]:
         assert outer.start_time_unix_nano <= inner.start_time_unix_nano <= inner.end_time_unix_nano
         assert inner.end_time_unix_nano <= outer.end_time_unix_nano
     return root, model, attempts
+
+
+@pytest.mark.parametrize(("genai", "own"), [("0.1", "cache_write"), ("1.37", "cache_creation")])
+async def test_the_conventions_of_a_setting_have_their_own_names(receiver: Receiver, genai: str, own: str) -> None:
+    usage = {"input_tokens": 7, "output_tokens": 3, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 9}
+    await ended(gateway(receiver, message_reply(usage=usage), telemetry={"genai": genai}), "anthropic_messages")
+    sent = attributes(tree(receiver)[1])
+    assert (sent["gen_ai.usage.input_tokens"], sent[f"gen_ai.usage.{own}.input_tokens"]) == (46, 30)
+    assert len([name for name in sent if "cache_write" in name or "cache_creation" in name]) == 1, "never both"
+
+
+async def test_tokens_of_spans_can_be_left_to_clients(receiver: Receiver) -> None:
+    app = gateway(receiver, message_reply(), telemetry={"usage_attributes": False})
+    await ended(app, "anthropic_messages")
+    sent = attributes(tree(receiver)[1])
+    assert not [name for name in sent if name.startswith("gen_ai.usage.")]
+    assert sent["modelmux.cost.usd"] == "0.000066"
+
+
+@pytest.mark.parametrize(
+    ("keep", "reply", "kept"),
+    [
+        ([], error_reply(500, {"error": {"message": "no"}}), False),
+        (["errors"], error_reply(500, {"error": {"message": "no"}}), True),
+        (["errors"], message_reply(), False),
+        (["slow>1h", "cost>1"], message_reply(), False),
+        (["slow>0ms"], message_reply(), True),
+        (["cost>0.00006"], message_reply(), True),
+    ],
+)
+async def test_traces_are_kept_by_how_requests_went(
+    receiver: Receiver, keep: list[str], reply: Any, kept: bool
+) -> None:
+    """No sampler chooses them; the exemplar of the duration is the same trace."""
+    app = gateway(
+        receiver, reply, environment={"OTEL_TRACES_SAMPLER": "always_off"}, telemetry={"keep": keep}, retries={"max": 0}
+    )
+    await ended(app, "anthropic_messages", {})
+    assert len({one.trace_id for one in receiver.spans}) == int(kept)
+    traces = re.findall(r'trace_id="(\w+)"', app.metrics.expose(open_metrics=True).decode())
+    assert traces == [one.trace_id.hex() for one in receiver.spans if one.kind == 2]
 
 
 @pytest.mark.parametrize("dialect", BODIES)
@@ -212,6 +258,16 @@ async def test_a_request_that_waits_for_a_slot_has_a_span_of_that(receiver: Rece
     assert root.start_time_unix_nano <= waited.start_time_unix_nano
     assert waited.end_time_unix_nano - waited.start_time_unix_nano >= 10_000_000
     assert waited.end_time_unix_nano <= model.start_time_unix_nano
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+async def test_the_log_line_has_the_span_that_is_sent_and_no_other(receiver: Receiver, sampled: bool) -> None:
+    log = Lines()
+    headers = SAMPLED if sampled else {"traceparent": f"00-{TRACE}-{PARENT}-00"}
+    await ended(gateway(receiver, message_reply(), log=log), "openai_chat", headers)
+    (line,) = [fields for event, fields in log.lines if event == "request"]
+    assert line["trace_id"] == TRACE
+    assert line["span_id"] == (tree(receiver)[0].span_id.hex() if sampled else None)
 
 
 async def test_what_the_client_does_not_sample_is_not_sent(receiver: Receiver) -> None:

@@ -47,7 +47,7 @@ async def revoked(world: World, *calls: asyncio.Task[Response], now: bool = True
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_running_requests_end_with_the_reason(tmp_path: Path, stream: bool) -> None:
+async def test_a37_running_requests_end_with_the_reason(tmp_path: Path, stream: bool) -> None:
     world = World(tmp_path, Endless())
     secret = await world.new_key()
     call = asyncio.create_task(request(world.app, "POST", PATH, ask(stream=stream), bearer(secret)))

@@ -54,7 +54,7 @@ async def test_a_key_works_from_its_reply_until_it_is_revoked(both: Both) -> Non
     assert (await both.ask(made["secret"])).json()["error"]["code"] == "key_revoked"
 
 
-async def test_both_secrets_work_until_the_grace_ends(both: Both) -> None:
+async def test_a39_both_secrets_work_until_the_grace_ends(both: Both) -> None:
     made = await both.admin.ok("POST", "/keys", {"name": "laptop"})
     new = await both.admin.ok("POST", f"/keys/{made['id']}/rotate", {"grace": 3600})
     assert [(await both.ask(one["secret"])).status for one in (made, new)] == [200, 200]
@@ -77,7 +77,7 @@ async def test_a_token_of_the_admin_api_opens_no_model_and_a_key_no_admin_api(bo
     assert (await both.ask("mmx-admin-" + "a" * 49)).status == 401
 
 
-async def test_the_number_that_is_enforced_is_the_number_that_is_shown(both: Both) -> None:
+async def test_a4_the_number_that_is_enforced_is_the_number_that_is_shown(both: Both) -> None:
     made = await both.admin.ok("POST", "/keys", {"name": "laptop"})
     path = f"/budgets/{(await both.admin.ok('POST', '/budgets', {'limit': '1', 'unit': 'requests'}))['id']}"
     assert (await both.ask(made["secret"])).status == 200

@@ -111,7 +111,7 @@ async def test_requests_at_the_same_time_share_what_is_left(tmp_path: Path) -> N
     ("unknown_price", "status", "spent"),
     [("refuse", 403, None), ("ledger_only", 200, 0), ("like:claude-sonnet-4-6", 200, COST)],
 )
-async def test_a_model_without_a_price_is_refused_or_counted_as_the_operator_says(
+async def test_a31_a_model_without_a_price_is_refused_or_counted_as_the_operator_says(
     unknown_price: str, status: int, spent: int | None, tmp_path: Path
 ) -> None:
     models = {"models": [{"name": "claude-next", "model": "claude-next"}]}

@@ -7,11 +7,13 @@ outlives the gateway.
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,12 +22,13 @@ from typing import Any
 import httpx2
 import pytest
 
+from modelmux.gateway.metering.webhook import signature
+from modelmux.process.workers.admin_child import NICENESS
 from support.cli import run_process
 from support.processes import Process, free_port
 from support.workers import alive, children, get, listening, serving, until
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 TESTS = Path(__file__).parents[1]
@@ -222,6 +225,11 @@ def test_it_is_restarted_and_requests_go_on(begin: Callable[..., Admin], emulate
     assert admin.call("GET", "/keys").status_code == 200
     assert admin.pid != killed
     assert "worker=admin" in admin.process.output()
+    usual = os.getpriority(os.PRIO_PROCESS, admin.process.pid)
+    threads = [int(one.name) for one in Path(f"/proc/{admin.pid}/task").iterdir()]
+    assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {min(19, usual + NICENESS)}
+    (worker,) = {*children(admin.process.pid)} - {admin.pid}
+    assert os.getpriority(os.PRIO_PROCESS, worker) == usual
     assert "modelmux_worker_restarts_total 0" in get_metrics(admin)
 
 
@@ -346,3 +354,38 @@ def test_without_it_there_is_one_process(tmp_path: Path, upstream: Process, more
     assert not children(admin.process.pid)
     assert not listening(admin.port)
     end(admin)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_webhook_of_the_api_is_called_by_one_worker(
+    begin: Callable[..., Admin], workers: int, tmp_path: Path
+) -> None:
+    """One process makes it, and another one calls it: by the store, and with the pepper that the first one made."""
+    networks = ACCOUNTS.format(token=TOKEN).replace("[admin]", 'webhook_networks = ["127.0.0.0/8"]\n[admin]')
+    admin = begin(workers, more=networks)
+    calls: list[tuple[bytes, dict[str, str]]] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            calls.append((body, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/hook"
+        made = admin.call("POST", "/webhooks", {"name": "r", "url": url}).json()
+        printed = json.loads(admin.modelmux("webhooks", "test", "r", "--json"))
+        shown = admin.call("GET", f"/webhooks/{made['id']}").json()
+        server.shutdown()
+        thread.join()
+    assert (printed["status"], shown["last_delivery"]["id"]) == ("delivered", printed["id"])
+    ((body, headers),) = calls
+    time, _, signed = headers["x-modelmux-signature"].partition(",v1=")
+    assert signed == signature(made["secret"].encode(), body, int(time.removeprefix("t=")))
+    assert headers["x-modelmux-delivery"] == printed["id"]
+    assert made["secret"] not in admin.process.output()

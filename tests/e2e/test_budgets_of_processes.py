@@ -22,7 +22,6 @@ import pytest
 from support.cli import run_process
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(240)
 MODEL = "claude-sonnet-4-6"
 LIMIT = Decimal("0.02")
 #: A prompt of some 100 bytes, at two bytes a token and the price of the cache's writes, and 40 tokens of output.
@@ -89,7 +88,7 @@ async def use_up(url: str, secret: str) -> Counter[int]:
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_the_limit_is_used_and_not_passed(
+def test_a1_a13_the_limit_is_used_and_not_passed(
     serve: Callable[..., Process], upstream: Process, home: Path, workers: int
 ) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{upstream.url}/_emulator/reset", method="POST")).close()

@@ -7,25 +7,19 @@ a key that is made there does not work.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import AuthenticationError, OpenAI
 
-from support.dashboard_gateway import MODEL, DashboardGateway, Visitor, chromium
-from support.processes import Process
+from support.dashboard_gateway import DESKTOP, MODEL, PHONE, TOKEN, DashboardGateway, Visitor
+from support.processes import Process, free_port
 from support.workers import until
 
-pytestmark = pytest.mark.timeout(600)
-DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 NASTY = '"><img src=x onerror=alert(1)>'
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as one:
-        yield one
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +32,9 @@ def gateway(
 
 
 @pytest.fixture
-def visit(browser: Any, gateway: DashboardGateway) -> Iterator[Callable[..., Visitor]]:
-    """Opens windows, and sees that nothing went wrong in them."""
-    visitors: list[Visitor] = []
-
-    def start(**options: Any) -> Visitor:
-        visitors.append(Visitor(browser, gateway.url, **({"viewport": DESKTOP} | options)))
-        return visitors[-1]
-
-    yield start
-    for one in visitors:
-        one.close()
-    assert [problem for one in visitors for problem in one.problems] == []
+def visit(open_window: Callable[..., Visitor]) -> Callable[..., Visitor]:
+    """Opens windows that are not signed in."""
+    return open_window
 
 
 def requests_of(gateway: DashboardGateway, key: str) -> list[Any]:
@@ -61,15 +46,20 @@ def requests_of(gateway: DashboardGateway, key: str) -> list[Any]:
 def pages(gateway: DashboardGateway) -> list[str]:
     """Every page, with records on it."""
     team = gateway.api("POST", "/teams", {"name": NASTY})["id"]
-    key = gateway.api("POST", "/keys", {"name": f"key {NASTY}", "team": team, "tags": {"app": "chat"}})
+    key = gateway.api("POST", "/keys", {"name": f"key {NASTY}", "team": team, "tags": {"app": "chat"}, "capture": True})
     budget = gateway.api("POST", "/budgets", {"applies_to": {"team": team}, "limit": "5", "name": NASTY})["id"]
     gateway.api("POST", f"/budgets/{budget}/top-up", {"amount": "1", "reason": NASTY})
-    assert gateway.ask(key["secret"]).status_code == 200
+    assert gateway.ask(key["secret"], f"say exactly: {NASTY}</pre><script>alert(2)</script>").status_code == 200
     assert gateway.ask(key["secret"], model=NASTY).status_code == 404
     until(lambda: len(requests_of(gateway, key["id"])) == 2)
-    request = requests_of(gateway, key["id"])[0]["id"]
+    request, answered = (one["id"] for one in requests_of(gateway, key["id"]))
+    until(lambda: gateway.api("GET", f"/requests/{answered}/trace")["bodies"] == "kept")
     names = ["", "/requests", f"/requests/{request}", "/keys", f"/keys/{key['id']}", "/budgets", f"/budgets/{budget}"]
-    return [f"/dashboard{name}" for name in [*names, "/session", "/nothing"]]
+    names += [f"/requests/{answered}", f"/requests/{answered}/bodies"]
+    costs = ["/costs", "/costs?by=key&bucket=1mo", "/costs?by=person&bucket=1h", "/costs?start=soon", "/models"]
+    costs += ["/settings", "/settings/people", "/settings/audit"]
+    others = ["/live", "/live/live_1_5eed5eed_1", "/playground", "/session", "/nothing"]
+    return [f"/dashboard{name}" for name in [*names, *costs, *others]]
 
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
@@ -199,7 +189,8 @@ def test_by_keyboard(gateway: DashboardGateway, visit: Callable[..., Visitor]) -
     visitor = visit()
     page = visitor.page
     page.goto(gateway.modelmux("dashboard"))
-    page.keyboard.press("Enter")  # the button has the focus
+    page.locator("button.primary:focus").wait_for()  # browsers move the focus after they have shown the page
+    page.keyboard.press("Enter")
     page.get_by_role("heading", name="Overview").wait_for()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
@@ -223,3 +214,44 @@ def test_a_page_of_another_port_cannot_write(gateway: DashboardGateway, visit: C
     names = [one["name"] for one in gateway.api("GET", "/keys")["data"]]
     assert "evil" not in names
     visitor.problems.clear()  # it asked elsewhere, and was refused
+
+
+def test_the_configuration_in_force_is_shown_also_after_it_was_read_again(
+    gateway: DashboardGateway, visit: Callable[..., Visitor]
+) -> None:
+    visitor, file = visit(), gateway.folder / "config.toml"
+    visitor.sign_in(gateway.modelmux("dashboard"))
+
+    def row(setting: str) -> str:
+        visitor.go("/dashboard/settings")
+        rows = visitor.page.get_by_role("row")
+        text: str = rows.filter(has=visitor.page.get_by_role("rowheader", name=setting, exact=True)).inner_text()
+        return text
+
+    text = file.read_text()
+    assert re.search(rf"admin.token\s+\*\*\*\s+{re.escape(str(file))}:\d+", row("admin.token"))
+    assert TOKEN not in visitor.page.content()
+    file.write_text(text.replace("[vertex]", "[retries]\nmax = 1\n[vertex]"))
+    gateway.process.signal(signal.SIGHUP)
+    until(lambda: "action=reloaded" in gateway.process.output())
+    assert re.search(r"retries.max\s+1\s", row("retries.max"))
+    file.write_text(text)
+    gateway.process.signal(signal.SIGHUP)
+    until(lambda: gateway.process.output().count("action=reloaded") == 2)
+
+
+def test_a_deployment_that_does_not_answer_is_shown_so(browser: Any, tmp_path: Path) -> None:
+    """What a worker learns reaches the process of the pages."""
+    gateway = DashboardGateway(tmp_path, f"http://127.0.0.1:{free_port()}")
+    secret = gateway.api("POST", "/keys", {"name": "laptop"})["secret"]
+    until(lambda: gateway.ask(secret).status_code >= 500 and "circuit breaker opened" in gateway.process.output())
+    visitor = Visitor(browser, gateway.url, viewport=DESKTOP)
+    visitor.sign_in(gateway.modelmux("dashboard"))
+    visitor.page.get_by_role("link", name=f"{MODEL}@global: its circuit breaker").click()
+    row = visitor.page.get_by_role("row").filter(has=visitor.page.get_by_role("rowheader", name=f"{MODEL}@global"))
+    assert re.search(r"unavailable to 1 worker\s+(open|half open)", row.inner_text())
+    visitor.page.get_by_role("link", name=MODEL, exact=True).click()
+    visitor.page.get_by_text(f"{MODEL} goes to").wait_for()
+    assert visitor.problems == []
+    visitor.close()
+    gateway.process.stop()

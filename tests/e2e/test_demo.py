@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -113,7 +114,7 @@ def test_a_terminal_is_filled_and_not_overfilled(tmp_path: Path) -> None:
 
 
 def test_the_link_signs_in_to_the_dashboard(demo: Process) -> None:
-    """The requests of the tour are there; a key that is made there works at once."""
+    """The requests of the tour are there; the playground answers; a key that is made there works at once."""
     link = next(line for line in demo.output().splitlines() if "/dashboard/sign-in?token=" in line)
     base, _, token = link.partition("/dashboard/sign-in?token=")
     headers = {"origin": base, "sec-fetch-site": "same-origin"}
@@ -122,6 +123,10 @@ def test_the_link_signs_in_to_the_dashboard(demo: Process) -> None:
         assert client.post("/dashboard/sign-in", data={"token": token}).status_code == 303
         until(lambda: client.get("/dashboard.json").json()["total"]["requests"] >= 6)
         csrf = client.get("/dashboard/session.json").json()["csrf_token"]
+        ask = {"api": "messages", "model": MODEL, "message": "say exactly: playing", "csrf": csrf}
+        page = client.post("/dashboard/playground", data=ask).text
+        assert '<div class="written" id="part-text">playing</div>' in page, "no key is asked for yet"
+        assert "charged to anonymous" in page
         page = client.post("/dashboard/keys", data={"name": "mine", "csrf": csrf}).text
         (secret,) = set(re.findall(r"sk-mmx-[A-Za-z0-9]{49}", page))
         assert f"{demo.url}/v1" in page
@@ -129,3 +134,13 @@ def test_the_link_signs_in_to_the_dashboard(demo: Process) -> None:
         for key, status in ((secret, 200), ("unused", 401)):
             answer = client.post(f"{demo.url}/v1/messages", json=body, headers={"x-api-key": key})
             assert answer.status_code == status
+        story = f"[[emulator: tokens_per_second=4]] say exactly: {'once upon a time ' * 200}"
+        body |= {"max_tokens": 4000, "stream": True, "messages": [{"role": "user", "content": story}]}
+        with ThreadPoolExecutor() as threads:
+            headers = {"x-api-key": secret}
+            asking = threads.submit(httpx2.post, f"{demo.url}/v1/messages", json=body, headers=headers, timeout=100)
+            (running,) = until(lambda: client.get("/dashboard/live.json").json()["running"])
+            assert running["key_name"] == "mine"
+            ended = client.post(f"/dashboard/live/{running['id']}/end", data={"csrf": csrf})
+            assert ended.status_code == 303
+            assert "has ended the request" in asking.result(100).text

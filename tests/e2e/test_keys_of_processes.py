@@ -19,7 +19,6 @@ import pytest
 from support.cli import run_process
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(120)
 BODY = {"model": "claude-sonnet-4-6", "max_tokens": 20, "messages": [{"role": "user", "content": "Hi"}]}
 WORKERS = 4
 #: Connections, each of which one of the workers takes.
@@ -68,7 +67,7 @@ def statuses(gateway: Process, secret: str) -> set[int]:
     return found
 
 
-def test_every_worker_sees_each_change(gateway: Process, home: Path) -> None:
+def test_a37_every_worker_sees_each_change(gateway: Process, home: Path) -> None:
     secret = modelmux(home, "keys", "create", "--name", "laptop")
     assert statuses(gateway, secret) == {200}, "a new key works on every worker at once"
     rotated = modelmux(home, "keys", "rotate", "laptop")

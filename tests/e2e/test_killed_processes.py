@@ -35,7 +35,7 @@ CLIENTS = 4
 #: `make kill-attack` has more.
 KILLS = int(os.environ.get("MODELMUX_TEST_KILLS", "4"))
 WORKERS_KILLED = 4
-pytestmark = pytest.mark.timeout(200 + 10 * KILLS)
+pytestmark = pytest.mark.timeout(900 + 10 * KILLS)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +146,7 @@ def world(tmp_path: Path, upstream: Process) -> Any:
 @pytest.mark.parametrize(
     "point", [point for point in [*POINTS, BEFORE_CHECKPOINT, AFTER_CHECKPOINT] if point not in IN_RECOVERY]
 )
-def test_a_kill_at_a_point_loses_nothing(world: World, point: str) -> None:
+def test_a3_a_kill_at_a_point_loses_nothing(world: World, point: str) -> None:
     gateway = world.start(point, 7)
     gateway.wait_ready()
     world.ask_until_killed(gateway)
@@ -234,7 +234,7 @@ def test_workers_that_are_killed_at_random_lose_nothing(world: World) -> None:
     assert len(world.check()) > WORKERS_KILLED
 
 
-def test_gateways_that_are_killed_at_random_lose_nothing(world: World) -> None:
+def test_a14_gateways_that_are_killed_at_random_lose_nothing(world: World) -> None:
     random = Random(2)
     world.start().wait_ready()
     with load(world, lambda: world.gateways[-1]):

@@ -21,7 +21,6 @@ import pytest
 from support.cli import run_process
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(120)
 MODEL = "claude-sonnet-4-6"
 KEYS = ["sk-modelmux-one-1234", "sk-modelmux-two-5678"]
 REQUESTS = 60
@@ -73,7 +72,7 @@ def ask(gateway: Process, number: int) -> tuple[int, int]:
         return answer.usage.prompt_tokens, answer.usage.completion_tokens
 
 
-def test_the_ledger_has_what_the_clients_were_told(metered: Process, upstream: Process, tmp_path: Path) -> None:
+def test_a14_the_ledger_has_what_the_clients_were_told(metered: Process, upstream: Process, tmp_path: Path) -> None:
     urllib.request.urlopen(urllib.request.Request(f"{upstream.url}/_emulator/reset", method="POST")).close()
     with ThreadPoolExecutor(10) as threads:
         told = list(threads.map(lambda number: ask(metered, number), range(REQUESTS)))

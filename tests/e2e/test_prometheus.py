@@ -10,6 +10,7 @@ import json
 import re
 import secrets
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -19,11 +20,12 @@ from typing import Any, Self
 
 import pytest
 
-from support.processes import Process
+from support.processes import Process, free_port
 from support.prometheus import RULES, Prometheus, needs_prometheus, panels, prometheus, scaled
 
-pytestmark = [pytest.mark.timeout(600), needs_prometheus]
-SCRAPER, TEAM_KEY, POOR_KEY = (secrets.token_hex(32) for _ in range(3))
+pytestmark = needs_prometheus
+SCRAPER, TEAM_KEY, POOR_KEY, VIEWER = (secrets.token_hex(32) for _ in range(4))
+TRACE = "0af7651916cd43dd8448eb211c80319c"
 #: Windows of the rules -> those of the live test: what takes hours there takes seconds here.
 SECONDS = {"5m": "5s", "30m": "10s", "1h": "20s", "6h": "30s", "3d": "40s", "2m": "1s"}
 #: What Grafana fills in.
@@ -33,12 +35,17 @@ MORE = """
 max_concurrent_requests = 4
 max_queued_requests = 2
 queue_timeout = 2
+redis = "redis://127.0.0.1:1"  # nothing is there: the metric is 0, which is data
 
 [retries]
 max = 1
 
 [accounts]
 enabled = true
+
+[admin]
+listen = "127.0.0.1:PORT"
+tokens = [{ name = "prometheus", token = "TOKEN", role = "viewer" }]
 
 [[accounts.teams]]
 name = "data"
@@ -78,7 +85,10 @@ class Load:
 
     def ask(self, text: str, key: str = TEAM_KEY, **fields: Any) -> int:
         body = {"model": "claude-sonnet-4-6", "max_tokens": 200, "messages": [{"role": "user", "content": text}]}
-        headers = {"content-type": "application/json", "authorization": f"Bearer {key}"}
+        headers = {
+            "content-type": "application/json", "authorization": f"Bearer {key}",
+            "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01",
+        }  # fmt: skip
         call = urllib.request.Request(f"{self._url}/v1/messages", json.dumps(body | fields).encode(), headers)
         try:
             with urllib.request.urlopen(call, timeout=100) as response:
@@ -125,10 +135,14 @@ def world(
     serve: Callable[..., Process], emulate: Callable[..., Process], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Prometheus, Load]]:
     server = f'api_keys = ["{SCRAPER}"]\nworkers = 2\nstate_dir = "{tmp_path_factory.mktemp("state")}"'
-    gateway = serve(emulate().url, server=server, more=MORE, LIVE_TEAM_KEY=TEAM_KEY, LIVE_POOR_KEY=POOR_KEY)
+    port = free_port()
+    more = MORE.replace("PORT", str(port)).replace("TOKEN", VIEWER)
+    variables = {"LIVE_TEAM_KEY": TEAM_KEY, "LIVE_POOR_KEY": POOR_KEY, "MODELMUX_ADMIN_LISTEN": ""}
+    gateway = serve(emulate().url, server=server, more=more, **variables)
+    admin = f"127.0.0.1:{port}", VIEWER
     folder: Path = tmp_path_factory.mktemp("prometheus")
     target = gateway.url.removeprefix("http://")
-    with prometheus(folder, target, scaled(RULES.read_text(), SECONDS), SCRAPER) as running:
+    with prometheus(folder, target, scaled(RULES.read_text(), SECONDS), SCRAPER, admin) as running:
         running.until(lambda: running.query("modelmux_build_info"))
         with Load(gateway.url) as load:
             yield running, load
@@ -166,6 +180,31 @@ def test_what_a_scrape_has_is_what_the_gateway_counted(world: tuple[Prometheus, 
         "modelmux_workers == 2",
     ):
         assert running.until(lambda query=query: running.query(query)), query
+
+
+def test_the_listener_of_the_admin_api_shows_the_same(world: tuple[Prometheus, Load]) -> None:
+    running, _ = world
+    assert running.until(lambda: running.query('up{job="admin"} == 1'))
+    assert running.until(lambda: running.query('modelmux_requests_total{job="admin", outcome="ok"} > 0'))
+    names = [
+        {series["__name__"] for series in running.get("series", **{"match[]": f'{{job="{job}"}}'})}
+        for job in ("modelmux", "admin")
+    ]
+    assert names[0] == names[1]
+    assert "modelmux_request_duration_seconds_bucket" in names[1]
+
+
+@pytest.mark.parametrize("job", ["modelmux", "admin"])
+def test_prometheus_keeps_the_traces_of_durations(world: tuple[Prometheus, Load], job: str) -> None:
+    running, _ = world
+    query = f'modelmux_request_duration_seconds_bucket{{job="{job}"}}'
+    now = time.time()
+
+    def exemplars() -> Any:
+        return running.get("query_exemplars", query=query, start=str(now - 600), end=str(now + 600))
+
+    series = running.until(exemplars)
+    assert {one["labels"]["trace_id"] for each in series for one in each["exemplars"]} == {TRACE}
 
 
 def test_an_alert_fires_and_clears(world: tuple[Prometheus, Load]) -> None:

@@ -25,7 +25,6 @@ from support.processes import Process
 from support.workers import children, serving, until
 
 pytestmark = [
-    pytest.mark.timeout(240),
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
 ]
 WORKERS = 4
@@ -114,7 +113,7 @@ def test_g68_four_workers_pass_no_more_than_the_limit(start: Start) -> None:
     assert LIMIT <= statuses[200] <= minutes * (LIMIT + WORKERS - 1)
 
 
-def test_slots_are_free_after_many_aborts_and_after_workers_were_killed(start: Start) -> None:
+def test_a46_slots_are_free_after_many_aborts_and_after_workers_were_killed(start: Start) -> None:
     gateway = start(2, "--concurrent", str(SLOTS))
 
     async def abort() -> None:

@@ -15,7 +15,6 @@ from support.workers import children, serving, until, workers_of
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"),
-    pytest.mark.timeout(120),
 ]
 
 WORKERS = 4

@@ -15,7 +15,6 @@ from support.workers import until
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
 from support.otlp import Receiver, numbers
 
-pytestmark = pytest.mark.timeout(240)
 COUNT = 40
 BODY = json.dumps(
     {"model": "claude-sonnet-4-6", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}

@@ -21,7 +21,6 @@ from support.cli import run_process
 from support.processes import Process
 from support.workers import until
 
-pytestmark = pytest.mark.timeout(240)
 MODEL = "claude-sonnet-4-6"
 MORE = """
 [traces]
@@ -165,6 +164,7 @@ def test_both_workers_write_and_the_latest_are_listed(traced: Process, folder: P
 
 
 def test_an_unknown_id_and_records_that_are_off_say_what_to_do(traced: Process, folder: Path, tmp_path: Path) -> None:
+    record(folder, send(traced, [user("say exactly: hello")])[0])
     unknown = run(folder, "req_unknown", "--set", "traces.enabled=true")
     assert unknown.code == 1
     assert "no request has the id req_unknown" in unknown.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from modelmux.config.settings import settings
 from modelmux.config.values import Seconds
 
 ROOT = Path(__file__).resolve().parents[2]
+MAKEFILE = (ROOT / "Makefile").read_text().partition("\nlock:")[2].partition("\n\n")[0]
 DOCKERFILE = (ROOT / "packaging/docker/Dockerfile").read_text()
 
 
@@ -31,6 +33,30 @@ def test_what_is_copied_exists_and_is_not_ignored() -> None:
             for source in words[1:-1]:
                 assert (ROOT / source).exists()
                 assert any(Path(source).match(pattern) for pattern in kept), source
+
+
+def pins(lock: str) -> set[str]:
+    return set(re.findall(r"^[a-z0-9-]+==[^ ]+", (ROOT / "requirements" / lock).read_text(), re.MULTILINE))
+
+
+def test_the_image_has_what_several_nodes_need() -> None:
+    """Risk: a pod that names PostgreSQL or a collector ends at its start, because a package is missing."""
+    assert "-r requirements/image.lock" in DOCKERFILE
+    assert pins("run.lock") < pins("image.lock")  # the same versions as elsewhere
+    names = {pin.partition("==")[0] for pin in pins("image.lock")}
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    (command,) = re.findall(r"uv pip compile (.*?) -o requirements/image\.lock", MAKEFILE, re.DOTALL)
+    chosen = set(re.findall(r"--extra ([a-z]+)", command))
+    assert {"postgres", "redis", "otel"} <= chosen
+    wanted = {requirement for extra in chosen for requirement in extras[extra]}
+    assert {re.split("[>=<]", requirement)[0] for requirement in wanted} <= names
+
+
+def test_signals_reach_the_gateway() -> None:
+    """Risk: a shell in front swallows SIGTERM, and the container is killed without a drain."""
+    entry = [line for line in DOCKERFILE.splitlines() if line.startswith(("ENTRYPOINT", "CMD"))]
+    assert entry == ['ENTRYPOINT ["modelmux"]', 'CMD ["serve"]']
+    assert "STOPSIGNAL SIGTERM" in DOCKERFILE
 
 
 def test_the_variables_are_settings() -> None:

@@ -116,7 +116,7 @@ class Container:
     def ask(self) -> str:
         """What the model says; retries until the gateway listens."""
         with openai.OpenAI(base_url=f"{self.url}/v1", api_key=KEY, max_retries=0) as client:
-            for _ in range(400):
+            for _ in range(3000):
                 try:
                     answer = client.chat.completions.create(
                         model="claude-sonnet-4-6", max_tokens=50,

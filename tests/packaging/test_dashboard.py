@@ -41,6 +41,8 @@ def test_no_metric_is_without_a_panel() -> None:
     assert missing == {
         "modelmux_price_missing_total",  # of the requests without a price, which are shown, it names the model
         "modelmux_budget_resets_at_seconds",  # for alerts
+        # With a setting only:
+        *(f"modelmux_{name}_total" for name in ("requests_by_tag", "tokens_by_tag", "cost_by_tag_usd")),
         "modelmux_dropped_label_sets",
         "modelmux_config_generation",
     }

@@ -33,7 +33,6 @@ WantedBy=multi-user.target
 
 pytestmark = [
     pytest.mark.skipif("MODELMUX_PACKAGE_TESTS" not in os.environ, reason="make package-test runs it"),
-    pytest.mark.timeout(900),
 ]
 
 

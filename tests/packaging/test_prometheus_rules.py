@@ -73,6 +73,7 @@ CASES = {
     "ModelMuxStoreDown": plain("modelmux_store_up", "1+0x5 0+0x10 1+0x10", 10, 20),
     "ModelMuxLedgerStuck": plain("modelmux_ledger_lag_seconds", "0+0x5 61+0x20 0+0x10", 15, 30),
     "ModelMuxLedgerRowsLost": plain("modelmux_ledger_rows_lost_total", JUMP, 15, 90),
+    "ModelMuxLimitsNotShared": plain("modelmux_limits_shared", "1+0x5 0+0x10 1+0x10", 13, 20, instance="a:3000"),
     "ModelMuxCircuitOpen": plain("modelmux_deployment_circuit_open", "0+0x5 1+0x20 0+0x10", 20, 30, deployment="m@eu"),
     "ModelMuxCredentialsFail": Case(
         {'modelmux_error_responses_total{job="modelmux",code="upstream_auth_error",status="502"}': "0+1x40 40+0x30"},
@@ -110,6 +111,14 @@ def promtool(*arguments: str | Path) -> None:
 @needs_promtool
 def test_promtool_accepts_the_rules() -> None:
     promtool("check", "rules", RULES)
+
+
+@needs_promtool
+def test_promtool_accepts_the_example(tmp_path: Path) -> None:
+    for file in RULES.parent.iterdir():
+        (tmp_path / file.name).write_text(file.read_text())
+    (tmp_path / "modelmux.token").write_text("a-token")
+    promtool("check", "config", tmp_path / "prometheus.yml")
 
 
 def test_every_alert_has_a_case_a_severity_and_an_action() -> None:

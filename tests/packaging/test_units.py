@@ -55,6 +55,12 @@ def test_stopping_waits_longer_than_draining(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["system.service", "user.service"])
+def test_a_start_may_take_as_long_as_an_upgrade_of_the_ledger(tmp_path: Path, name: str) -> None:
+    """Three steps of ``migration_timeout``, which the URL of the ledger may set to days."""
+    assert "TimeoutStartSec=infinity" in unit(tmp_path, name).read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", ["system.service", "user.service"])
 def test_it_is_limited_and_leaves_no_core_dump(tmp_path: Path, name: str) -> None:
     lines = unit(tmp_path, name).read_text().splitlines()
     assert {"LimitCORE=0", "OOMPolicy=continue"} <= set(lines)

@@ -9,6 +9,9 @@ ask() {
 
 dpkg -i /root/modelmux.deb
 modelmux --version
+for file in prometheus/rules.yml prometheus/prometheus.yml grafana/modelmux.json; do
+    [ "$(stat -c '%a %U' "/usr/share/modelmux/$file")" = "644 root" ]  # Prometheus and Grafana read it as other users
+done
 zcat /usr/share/man/man1/modelmux.1.gz | grep '^.TH MODELMUX 1 ' >/dev/null  # with -q it would leave before zcat has written all
 [ "$(stat -c '%a %U %G' /etc/modelmux/config.toml)" = "640 root modelmux" ]
 ! systemctl is-active modelmux

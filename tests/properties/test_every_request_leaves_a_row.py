@@ -72,7 +72,7 @@ async def ask(app: Gateway, surface: Surface, **changes: Any) -> Any:
     return await request(app, surface.method, path_of(surface), body, KEY | changes.pop("headers", {}), **changes)
 
 
-def test_every_operation_is_metered_or_listed_as_free() -> None:
+def test_a17_every_operation_is_metered_or_listed_as_free() -> None:
     assert {surface.operation for surface in SURFACES if surface not in CALLING} == FREE
 
 
@@ -142,7 +142,7 @@ STREAMING = [surface for surface in GENERATING if _streams(surface)]
 
 
 @by_surface(STREAMING)
-async def test_a_stream_costs_its_usage(surface: Surface, tmp_path: Path) -> None:
+async def test_a27_a_stream_costs_its_usage(surface: Surface, tmp_path: Path) -> None:
     app = metered(FakeUpstream([stream_reply(*text_events("Hel", "lo"))]), tmp_path, **KEYS)
     assert (await ask(app, surface, fields={"stream": True})).complete
     (row,) = await rows_of(app, tmp_path)
@@ -177,7 +177,7 @@ async def test_what_the_upstream_refused_costs_nothing(tmp_path: Path) -> None:
     assert row.attempts[0].counts is None
 
 
-async def test_a_retry_is_one_row_with_two_attempts(tmp_path: Path) -> None:
+async def test_a30_a_retry_is_one_row_with_two_attempts(tmp_path: Path) -> None:
     replies: list[FakeReply | UpstreamUnreachable] = [UpstreamUnreachable("refused"), message_reply()]
     app = metered(FakeUpstream(replies), tmp_path)
     (surface,) = (one for one in GENERATING if one.path == "/v1/messages")
@@ -188,7 +188,7 @@ async def test_a_retry_is_one_row_with_two_attempts(tmp_path: Path) -> None:
     assert row.cost.total == SEVEN_AND_THREE
 
 
-async def test_a_client_that_leaves_before_the_first_event_pays_its_prompt(tmp_path: Path) -> None:
+async def test_a24_a_client_that_leaves_before_the_first_event_pays_its_prompt(tmp_path: Path) -> None:
     waiting = asyncio.Event()
 
     async def never(call: HttpCall) -> Any:
@@ -309,7 +309,7 @@ UNWRITTEN = [
     ids=["nothing", "a delta", "a run", "what the model did not write", "reported"],
 )
 @pytest.mark.parametrize("end", [(), (event("error", error={"type": "overloaded_error", "message": "x"}),)])
-async def test_what_broke_off_is_charged_for_what_the_model_wrote(
+async def test_a25_what_broke_off_is_charged_for_what_the_model_wrote(
     surface: Surface, events: list[bytes], output: int, end: tuple[bytes, ...], tmp_path: Path
 ) -> None:
     app = metered(
@@ -353,7 +353,7 @@ CLAIMS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("surface", {one.dialect.name: one for one in GENERATING}.values(), ids=name_of)
 @pytest.mark.parametrize("form", ["plain", "hashed"])
-async def test_one_attribution_for_all_dialects(surface: Surface, form: str, tmp_path: Path) -> None:
+async def test_a50_a51_one_attribution_for_all_dialects(surface: Surface, form: str, tmp_path: Path) -> None:
     accounts = {"end_user": form, "end_user_headers": ["X-Person"]}
     app = metered(FakeUpstream([reply_of(surface), reply_of(surface)]), tmp_path, accounts=accounts)
     fields = CLAIMS[surface.dialect.name]
@@ -370,7 +370,7 @@ async def test_one_attribution_for_all_dialects(surface: Surface, form: str, tmp
     assert b"grace" not in app._upstream.calls[1].body  # type: ignore[attr-defined]
 
 
-async def test_the_writer_is_not_asked_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a47_the_writer_is_not_asked_on_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Until the response is sent, a row is only put in line."""
     written: list[Sequence[Entry]] = []
 
@@ -397,5 +397,5 @@ def test_a_ledger_that_cannot_be_used_ends_the_start(tmp_path: Path) -> None:
 
 def test_off_means_off(tmp_path: Path) -> None:
     app = gateway(FakeUpstream([]), accounts={"store": f"sqlite:{tmp_path}/ledger.db"})
-    assert app.metering.meters(Config(), str, bytes) == ((), None, None)
+    assert app.metering.meters(Config(), str, bytes) == ((), None, None, None)
     assert not (tmp_path / "ledger.db").exists()

@@ -58,7 +58,7 @@ def test_what_is_changed_is_seen(directory: Directory, principal: Principal) -> 
 
 
 @given(directories(), _PRINCIPALS)
-def test_keys_are_seen_by_their_team_and_their_person_alone(directory: Directory, principal: Principal) -> None:
+def test_a42_keys_are_seen_by_their_team_and_their_person_alone(directory: Directory, principal: Principal) -> None:
     seen = {one.id for one in Scope(directory, principal).seen(directory.keys.values())}
     for one in directory.keys.values():
         path = {above.id for above in directory.team_path(one.team)}

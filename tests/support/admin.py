@@ -10,11 +10,21 @@ from typing import Any
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, save_key, save_person, save_team, set_member
+from modelmux.accounts.live_requests import (
+    EndLive,
+    LiveAnswer,
+    LiveEnd,
+    LiveList,
+    LiveQuestion,
+    LiveRequest,
+    matches,
+)
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.accounts.roles import ROLES, Principal
 from modelmux.accounts.sign_ins import OWNER, Subject
 from modelmux.admin.app import AdminApp
-from modelmux.admin.backend import Backend
+from modelmux.admin.backend import Answers, Backend, WorkerState
+from modelmux.admin.open_backend import open_stores
 from modelmux.admin.sessions import Sessions
 from modelmux.config import Config
 from modelmux.store.directory.base import Author
@@ -22,8 +32,10 @@ from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
 from modelmux.store.ledger.open_ledger import open_ledger
 from modelmux.store.sign_in_file import SignInFile, sign_in_path
+from modelmux.telemetry.counted import Counted
 from support import asgi
 from support.directories import NOW
+from support.log_lines import Lines
 
 PEPPER = b"canary-pepper-canary-pepper-canary-pepper"
 #: Role -> its principal. Teams: ``team_top`` > ``team_own`` > ``team_low``, and ``team_other``.
@@ -37,30 +49,49 @@ PRINCIPALS = {
 
 
 class Admin:
-    """:ivar pending: workers that do not have a change in time. :ivar wrong_by: microseconds of the clock of days."""
+    """
+    :ivar pending: workers that do not have a change in time. :ivar wrong_by: microseconds of the clock of days.
+    :ivar live: number of a worker -> the requests that it runs. :ivar silent: workers that do not answer.
+    :ivar asked: questions to workers. :ivar over: ids of requests that end by themselves before they can be ended.
+    """
 
-    def __init__(self, folder: Path, accounts: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self, folder: Path, accounts: dict[str, Any] | None = None, *, traces: bool | None = None, **options: Any
+    ) -> None:
         self.path = folder / "accounts.db"
-        self.store = SqliteDirectory(self.path)
+        self.log = Lines()
+        self.counted = Counted()
+        self.workers: tuple[WorkerState, ...] = ()
         self.time = NOW
         self.wrong_by = 0
         self.pending = 0
         self.awaited: list[int] = []
+        self.live: dict[int, list[LiveRequest]] = {}
+        self.silent: set[int] = set()
+        self.asked: list[LiveQuestion] = []
+        self.over: set[str] = set()
         config = Config.from_dict({
             "vertex": {"project": "secret-project-42", "location": "global"},
             "accounts": {"enabled": True, "store": f"sqlite:{self.path}", "tags": ["app"]} | (accounts or {}),
+            "admin": {"listen": "127.0.0.1:3001"}, "traces": {} if traces is None else {"enabled": traces},
         })  # fmt: skip
-        self.ledger = open_ledger(config)
+        if config.accounts.enabled:
+            self.store, self.ledger = SqliteDirectory(self.path), open_ledger(config)
+        else:
+            self.store, self.ledger = open_stores(config, self.log)  # type: ignore[assignment, arg-type]
         self.backend = Backend(
             config=config,
             directory=self.store,
-            ledger=self.ledger,
+            rows=self.ledger,
             ids=NewIds(self._seconds),
             issuer=lambda: Issuer([PEPPER], self._seconds),
             now=self._now,
             clock=self._seconds,
             await_workers=self._await_workers,
-            workers=tuple,
+            workers=lambda: self.workers,
+            counted=lambda: self.counted,
+            ask_workers=self._ask_workers,
+            state_directory=folder,
         )
         self.sign_ins = SignInFile(sign_in_path(self.path))
         self.sessions = Sessions(self.sign_ins, "owner-token", self._now)
@@ -98,7 +129,8 @@ class Admin:
 
     async def aclose(self) -> None:
         await self.store.aclose()
-        await self.ledger.aclose()
+        if self.ledger is not None:
+            await self.ledger.aclose()
 
     async def edit(self, decide: Callable[[Directory], Edit]) -> Directory:
         return (await self.store.change(decide, Author("test", "cli"), NOW))[0]
@@ -112,6 +144,22 @@ class Admin:
 
     def _seconds(self) -> float:
         return self.time / 1_000_000
+
+    async def _ask_workers(self, question: LiveQuestion, worker: int | None = None) -> Answers:
+        self.asked.append(question)
+        asked = [number for number in self.live if worker in (None, number)]
+        return Answers(
+            {number: self._answer(number, question) for number in asked if number not in self.silent},
+            [number for number in asked if number in self.silent],
+        )
+
+    def _answer(self, number: int, question: LiveQuestion) -> LiveAnswer:
+        running = self.live[number]
+        if isinstance(question, EndLive):
+            self.live[number] = [one for one in running if one.id != question.id]
+            return LiveEnd(ended=len(self.live[number]) < len(running) and question.id not in self.over)
+        chosen = [one for one in running if matches(question, one)]
+        return LiveList(requests=chosen[: question.limit], more=max(0, len(chosen) - question.limit))
 
     async def _await_workers(self, version: int) -> int:
         self.awaited.append(version)
@@ -132,6 +180,18 @@ async def organisation(admin: Admin) -> None:
     ):  # fmt: skip
         key = Key(id=f"key_{id}", name=id, team=team, person=owner, created=NOW)
         await admin.edit(lambda d, key=key: save_key(d, key))  # type: ignore[misc]
+
+
+def live_request(id: str, **fields: Any) -> LiveRequest:
+    """One that runs, of ``key_own``."""
+    usual = {
+        "request_id": f"x-{id}", "row": None, "age": 1.5, "first_content": None, "key": "key_own", "person": "usr_own",
+        "team": "team_top/team_own", "dialect": "openai_chat", "operation": "generate", "requested_model": "fast",
+        "route": "fast", "model": "claude-sonnet-4-6", "location": None, "deployment": None, "stream": True,
+        "state": "waiting", "attempts": 0, "output_tokens": None, "estimated": False, "held": None,
+        "response_bytes": 0,
+    }  # fmt: skip
+    return LiveRequest(id=id, **(usual | fields))
 
 
 Run = Callable[[Admin], Awaitable[None]]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from modelmux.app import Gateway
+from support.asgi import Response, request
 from support.fakes import event
 from support.gateway import MODEL, ask
 
@@ -25,3 +27,11 @@ TWO = {
     ],
 }
 OVERLOADED = event("error", error={"type": "overloaded_error", "message": "Overloaded"})
+
+
+async def ended(app: Gateway, dialect: str, headers: dict[str, str] | None = None, **fields: Any) -> Response:
+    """What a gateway answers that is closed after that."""
+    path, body = BODIES[dialect]
+    response = await request(app, "POST", path, body | fields, headers or {})
+    await app.aclose()
+    return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from html import unescape
 from pathlib import Path
@@ -12,14 +13,20 @@ from modelmux.accounts.roles import Role
 from modelmux.accounts.sign_ins import OWNER, Subject, subject_of
 from modelmux.admin.listener import AdminListener
 from modelmux.admin.sessions import csrf_of
-from modelmux.config import Config
+from modelmux.config import Config, build_routes
 from modelmux.dashboard.app import Dashboard
 from modelmux.dashboard.page import Site
+from modelmux.dashboard.playground.gateway import PlaygroundGateway
+from modelmux.gateway.explained.translated import dialect_options
+from modelmux.wire.http import Origin
 from support import asgi
 from support.admin import Admin
+from support.clock import TODAY
 
 HOST = "127.0.0.1:3001"
 ORIGIN = f"http://{HOST}"
+#: Where nothing listens: what is sent from there is not answered.
+NOBODY = Origin("http", "127.0.0.1", 9)
 SAME = {"sec-fetch-site": "same-origin", "origin": "null"}  # as a browser sends them from a page without a referrer
 FORM = "application/x-www-form-urlencoded"
 
@@ -27,9 +34,22 @@ FORM = "application/x-www-form-urlencoded"
 class Browser:
     """A visitor. :ivar session: the token of the session; None before signing in."""
 
-    def __init__(self, folder: Path, accounts: dict[str, Any] | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        accounts: dict[str, Any] | None = None,
+        models_at: Origin = NOBODY,
+        looks: int = 1,
+        **options: Any,
+    ) -> None:
         self.admin = Admin(folder, accounts, **options)
-        site = Site(gateway_url="http://127.0.0.1:3000", model="claude-sonnet-5-5")
+        config = self.admin.backend.config
+        playground = PlaygroundGateway(
+            origin=models_at, url="http://127.0.0.1:3000",
+            routes=build_routes(config, config.build_catalog(), TODAY), options=dialect_options(config),
+            looks=(0.01,) * looks,
+        )  # fmt: skip
+        site = Site(gateway_url=playground.url, model="claude-sonnet-5-5", playground=playground)
         self.dashboard = Dashboard(self.admin.app, self.admin.sessions, site)
         self.listener = AdminListener("127.0.0.1", _nothing, _nothing)
         self.listener.serve(Config.from_dict({"admin": {"token": "owner-token"}}), self.admin.app, self.dashboard)
@@ -50,14 +70,21 @@ class Browser:
         return await asgi.request(self.listener, method, path, b"", self._headers(headers), query=query)
 
     async def post(
-        self, path: str, form: dict[str, str] | None = None, *, csrf: str | None = "", **headers: str
+        self,
+        path: str,
+        form: dict[str, str] | None = None,
+        *,
+        csrf: str | None = "",
+        disconnect: asyncio.Event | None = None,
+        **headers: str,
     ) -> asgi.Response:
         """:param csrf: empty for that of the session, None to leave it out."""
         fields = dict(form or {})
         if csrf is not None:
             fields["csrf"] = csrf or ("" if self.session is None else csrf_of(self.session))
         sent = self._headers({"content_type": FORM} | {k.replace("-", "_"): v for k, v in SAME.items()} | headers)
-        return await asgi.request(self.listener, "POST", path, urlencode(fields).encode(), sent)
+        body = urlencode(fields).encode()
+        return await asgi.request(self.listener, "POST", path, body, sent, disconnect=disconnect)
 
     async def page(self, path: str) -> str:
         response = await self.get(path)

@@ -17,6 +17,8 @@ from support.workers import until
 
 #: Milliseconds that the browser waits for what is to come, however busy the machine is.
 PATIENCE = 100_000
+#: Sizes of windows.
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 TOKEN = "mmx-admin-of-the-first-owner"
 MODEL = "claude-sonnet-4-6"
 _CONFIG = """
@@ -29,28 +31,37 @@ access_token = "t"
 project = "p"
 location = "global"
 base_url = "{upstream}"
-[accounts]
-enabled = true
+{more}
 [admin]
 listen = "127.0.0.1:{port}"
 token = "{token}"
+{admin}
 """
+_ACCOUNTS = "[accounts]\nenabled = true\n[capture]\nenabled = true"
 
 
 class DashboardGateway:
-    """:ivar url: of the listener of the dashboard. :ivar gateway_url: where models are served."""
+    """
+    :param accounts: whether it has them. :param admin: further lines of ``[admin]``.
+    :ivar url: of the listener of the dashboard. :ivar gateway_url: where models are served.
+    """
 
-    def __init__(self, folder: Path, upstream: str) -> None:
+    def __init__(
+        self, folder: Path, upstream: str, workers: int = 1, *, accounts: bool = True, admin: str = ""
+    ) -> None:
         self.folder = folder
         self._admin_port, port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self._admin_port}"
         self.gateway_url = f"http://127.0.0.1:{port}"
         self._config = folder / "config.toml"
-        text = _CONFIG.format(folder=folder, upstream=upstream, port=self._admin_port, token=TOKEN)
+        more = _ACCOUNTS if accounts else ""
+        text = _CONFIG.format(
+            folder=folder, upstream=upstream, port=self._admin_port, token=TOKEN, more=more, admin=admin
+        )
         self._config.write_text(text)
         self.process = Process(
-            folder / "log", "serve", "--config", str(self._config), "--port", str(port), port=port,
-            MODELMUX_ADMIN_LISTEN="",
+            folder / "log", "serve", "--config", str(self._config), "--port", str(port), "--workers", str(workers),
+            port=port, MODELMUX_ADMIN_LISTEN="",
         )  # fmt: skip
         self.process.wait_ready("/readyz")
         until(lambda: "apis=admin" in self.process.output())
@@ -66,10 +77,11 @@ class DashboardGateway:
         assert response.status_code < 300, response.text
         return response.json()
 
-    def ask(self, secret: str, text: str = "Hi", **fields: Any) -> httpx2.Response:
-        """A request of a model by its API."""
+    def ask(self, secret: str, text: str = "Hi", request_id: str = "", **fields: Any) -> httpx2.Response:
+        """A request of a model by its API. :param request_id: ``x-request-id``."""
         body = {"model": MODEL, "max_tokens": 100, "messages": [{"role": "user", "content": text}]} | fields
         headers = {"x-api-key": secret, "anthropic-version": "2023-06-01"}
+        headers |= {"x-request-id": request_id} if request_id else {}
         return httpx2.post(f"{self.gateway_url}/v1/messages", json=body, headers=headers, timeout=100)
 
 

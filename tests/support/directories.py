@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.budgets import Budget, Selector
 from modelmux.accounts.directory import Changes, Directory
-from modelmux.accounts.edits import Edit
+from modelmux.accounts.edits import Edit, save_key, save_person, save_team, set_member
 from modelmux.accounts.records import Key, Person, Secret, Team
 from modelmux.accounts.windows import WindowRule
+from modelmux.store.directory.base import Author, DirectoryStore
 
 #: Microseconds in UTC: 2026-11-29T12:00Z.
 NOW = 1_795_953_600_000_000
@@ -60,3 +61,19 @@ def directory_of(*records: Team | Person | Key | Secret | Budget | Adjustment) -
         adjustments=of(Adjustment),
     )  # fmt: skip
     return Directory().updated(changes)
+
+
+#: Who makes changes.
+ANN: Final = Author("ann", "cli")
+
+
+async def fill(store: DirectoryStore) -> Directory:
+    """A member of a team, with a key."""
+    for decide in (
+        lambda d: save_team(d, team()),
+        lambda d: save_person(d, person()),
+        lambda d: set_member(d, "usr_a", "team_a", "member"),
+        lambda d: save_key(d, key(team="team_a", person="usr_a", tags=(("app", "chat"),)), secret()),
+    ):
+        directory, _ = await store.change(decide, ANN, NOW)
+    return directory

@@ -195,6 +195,11 @@ class ScriptedClient:
 
     # What the gateway calls
 
+    def end_with(self, error: GatewayError, task: asyncio.Task[Any]) -> None:
+        if not self.ended:
+            self.ending = error
+            task.cancel()
+
     async def body(self) -> bytes:
         if isinstance(self._body, BaseException):
             raise self._body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
@@ -76,6 +77,23 @@ class FakeUpstream:
         """The body of a recorded call."""
         parsed: dict[str, Any] = json.loads(self.calls[index].body)
         return parsed
+
+
+class HeldBack:
+    """Has all calls of an upstream wait.
+
+    :ivar began: set when the first one has come. :ivar answers: to be set; then they are answered.
+    """
+
+    def __init__(self, upstream: Any) -> None:
+        self.began, self.answers = asyncio.Event(), asyncio.Event()
+        self._send = upstream.send
+        upstream.send = self._wait
+
+    async def _wait(self, call: HttpCall) -> Any:
+        self.began.set()
+        await self.answers.wait()
+        return await self._send(call)
 
 
 class FakeTokens:

@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from modelmux.wire.http import Origin
+from support.processes import free_port
 
 APP = Path(__file__).with_name("http_app.py")
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
@@ -75,8 +76,7 @@ def nginx_server(settings: str = "", *, tls: tuple[str, str] | tuple[()] = ()) -
         directory.chmod(0o755)  # its workers run as another user
         (directory / "files").mkdir()
         (directory / "files" / "large").write_bytes(b"x" * 30_000_000)
-        with socket.create_server(("127.0.0.1", 0)) as sock:
-            port = sock.getsockname()[1]
+        port = free_port()
         if tls:
             settings += f"ssl_certificate {tls[0]}; ssl_certificate_key {tls[1]};"
         text = _NGINX_CONF.format(dir=directory, port=port, tls=" ssl" if tls else "", settings=settings)

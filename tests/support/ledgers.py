@@ -140,9 +140,13 @@ def random_entries(seed: int, count: int, first: int = START, span: int = 3 * DA
     return rows
 
 
-def entries_strategy() -> st.SearchStrategy[Entry]:
-    """Rows with anything in their fields that a gateway may write."""
-    text = st.text(max_size=12)
+def entries_strategy(*, has_nul: bool = True) -> st.SearchStrategy[Entry]:
+    """Rows with anything in their fields that a gateway may write.
+
+    :param has_nul: texts may have the character NUL, which PostgreSQL stores as other characters.
+    """
+    characters = st.characters(exclude_categories=["Cs"], exclude_characters="" if has_nul else "\0")
+    text = st.text(characters, max_size=12)
     ids = st.one_of(
         text, st.uuids().map(str), *(st.binary(min_size=size, max_size=size).map(bytes.hex) for size in (8, 16, 32))
     )
@@ -158,9 +162,9 @@ def entries_strategy() -> st.SearchStrategy[Entry]:
     return st.builds(
         Entry, id=st.binary(min_size=16, max_size=16), at=moment, kind=st.sampled_from(["usage", "rerate", "void"]),
         corrects=st.none() | st.binary(min_size=16, max_size=16), reason=some, key=text,
-        person=st.none() | st.text(min_size=1), team=text, end_user=some,
+        person=st.none() | st.text(characters, min_size=1), team=text, end_user=some,
         tags=st.dictionaries(st.sampled_from(["app", "env", "run", "é"]), text).map(lambda d: tuple(sorted(d.items()))),
-        dialect=text, operation=text, requested=some, route=some, model=st.none() | st.text(min_size=1),
+        dialect=text, operation=text, requested=some, route=some, model=st.none() | st.text(characters, min_size=1),
         location=some, deployment=some, attempts=attempts, outcome=text, status=st.integers(0, 599), code=some,
         stream=st.booleans(), counts=counts, cost=st.none() | cost,
         price=some, hold=number, estimated=st.booleans(), recovered=st.booleans(), duration=number,
@@ -228,6 +232,8 @@ def bucket_key(when: int, query: UsageQuery) -> Any:
     match query.bucket:
         case "1mo":
             return local.year, local.month
+        case "1w":
+            return local.isocalendar()[:2]
         case "1d":
             return local.date()
         case "1h":
@@ -283,3 +289,14 @@ def batch_rows(seed: int, batch: int) -> list[Entry]:
 
 if __name__ == "__main__":
     asyncio.run(append_forever(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+
+
+#: Statements after which sums of sealed days are wrong.
+DAMAGE_TO_SEALED_DAYS: Final = (
+    "UPDATE usage_hour SET cost_input = cost_input + 5 WHERE slot = (SELECT max(slot) FROM usage_hour)",
+    "DELETE FROM group_hour WHERE slot = (SELECT min(slot) FROM group_hour)",
+    "DELETE FROM slice_quarter WHERE series = 2",
+    "UPDATE slice_hour SET output = output + 1",
+    "DELETE FROM slice_day",
+    "DELETE FROM ledger_slice WHERE kind = 'model'",
+)

@@ -11,9 +11,19 @@ from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.rerate import is_rerated, unpriced_change
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.accounts.usage_top import top_groups
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
-from modelmux.store.ledger.base import MOST_RETURNED, Difference, EntryPage, EntryQuery, UnstorableEntry, Verified
+from modelmux.store.ledger.base import (
+    MOST_RETURNED,
+    Difference,
+    EntryPage,
+    EntryQuery,
+    IsOver,
+    UnstorableEntry,
+    Verified,
+    never,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LARGEST = 10**15
@@ -34,7 +44,9 @@ class MemoryLedger:
         self.queries: list[EntryQuery] = []
         self.usage_queries: list[UsageQuery] = []
         self.is_open = True
-        #: What ``drop_before`` was asked for.
+        #: What ``prepare_days``, ``seal_days`` and ``drop_before`` were asked for.
+        self.prepared: list[int] = []
+        self.sealed: list[int] = []
         self.dropped: list[int] = []
         #: Author, action and what was shown of rows of the audit log.
         self.audited: list[tuple[Author, str, Mapping[str, Any]]] = []
@@ -43,6 +55,9 @@ class MemoryLedger:
     def check_entry(self, entry: Entry) -> None:
         if entry.counts.input > _LARGEST:
             raise UnstorableEntry(f"the ledger takes no row with the id {entry.id.hex()}")
+
+    def check_spent(self, entry: Entry) -> None:
+        self.check_entry(entry)
 
     async def append(self, entries: Sequence[Entry]) -> None:
         self._check()
@@ -56,7 +71,8 @@ class MemoryLedger:
             if query.start <= entry.at < query.end and _matches(entry, query.where):
                 group = tuple(_dimension(entry, name) for name in query.group_by)
                 groups.setdefault((_bucket(entry.at, query), group), []).append(entry)
-        return [self._total(*key, entries) for key, entries in sorted(groups.items(), key=repr)]
+        rows = [self._total(*key, entries) for key, entries in sorted(groups.items(), key=repr)]
+        return top_groups(rows, query.top) if query.top else rows
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         self._check()
@@ -82,7 +98,9 @@ class MemoryLedger:
             self.differences = []
         return differences
 
-    async def verify_some(self, after: int, most: int, author: Author | None = None, at: int = 0) -> Verified:
+    async def verify_some(
+        self, after: int, most: int, author: Author | None = None, at: int = 0, is_over: IsOver = never
+    ) -> Verified:
         return Verified(await self.verify(repair=author is not None))
 
     async def append_audited(
@@ -90,6 +108,15 @@ class MemoryLedger:
     ) -> None:
         await self.append(entries)
         self.audited.append((author, action, shown))
+
+    async def prepare_days(self, instant: int) -> None:
+        self._check()
+        self.prepared.append(instant)
+
+    async def seal_days(self, instant: int) -> int:
+        self._check()
+        self.sealed.append(instant)
+        return 0
 
     async def drop_before(self, instant: int) -> int:
         self._check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import signal
@@ -14,12 +15,22 @@ import urllib.request
 from pathlib import Path
 
 START_SECONDS = 100.0
+#: Below what the kernel gives to connections of clients, and above what browsers refuse.
+_FIRST_PORT, _END_OF_PORTS = 11_000, 32_000
+#: Where this process begins: others begin elsewhere.
+_begin = _FIRST_PORT + os.getpid() * 37 % (_END_OF_PORTS - _FIRST_PORT)
+_ports = itertools.cycle([*range(_begin, _END_OF_PORTS), *range(_FIRST_PORT, _begin)])
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
+    """One on which nothing listens. It is not given to anything else before it is used: each comes once in a round."""
+    for port in itertools.islice(_ports, _END_OF_PORTS - _FIRST_PORT):
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return port
+    raise AssertionError("all ports are in use")
 
 
 def clean_environment(home: Path, **variables: str) -> dict[str, str]:
@@ -38,6 +49,8 @@ class Process:
 
     :param stderr: a descriptor that gets what it writes to stderr instead.
     :param module: what is run, with its own arguments before those of the command.
+    :param prefix: a program that runs it, such as ``ip netns exec``, in place of itself.
+    :param address: where it listens.
     """
 
     def __init__(
@@ -47,15 +60,17 @@ class Process:
         port: int,
         stderr: int | None = None,
         module: tuple[str, ...] = ("modelmux",),
+        prefix: tuple[str, ...] = (),
+        address: str = "127.0.0.1",
         **variables: str,
     ) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = f"http://{address}:{port}"
         if "serve" in arguments:  # several run at once, and its port is always the same
             variables.setdefault("MODELMUX_ADMIN_LISTEN", "off")
         self._log = log
         self._file = log.open("w")
         self._process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", *module, *arguments],
+            [*prefix, sys.executable, "-W", "error", "-m", *module, *arguments],
             stdout=self._file,
             stderr=subprocess.STDOUT if stderr is None else stderr,
             env=clean_environment(log.parent, **variables),

@@ -90,18 +90,24 @@ class Prometheus:
         return value
 
 
+def _job(name: str, target: str, credentials: str) -> dict[str, Any]:
+    authorization = {"credentials": credentials}
+    return {"job_name": name, "authorization": authorization, "static_configs": [{"targets": [target]}]}
+
+
 @contextmanager
-def prometheus(folder: Path, target: str, rules_text: str, key: str) -> Iterator[Prometheus]:
+def prometheus(
+    folder: Path, target: str, rules_text: str, key: str, admin: tuple[str, str] | None = None
+) -> Iterator[Prometheus]:
     """Prometheus that scrapes a gateway every second and evaluates rules as often.
 
     :param target: host and port. :param key: of ``server.api_keys``.
+    :param admin: host and port of the listener of the admin API, and a token: the job ``admin`` scrapes it.
     """
     (folder / "rules.yml").write_text(rules_text)
     every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    job = {
-        "job_name": "modelmux", "authorization": {"credentials": key}, "static_configs": [{"targets": [target]}],
-    }  # fmt: skip
-    config = {"global": every, "rule_files": ["rules.yml"], "scrape_configs": [job]}
+    jobs = [_job("modelmux", target, key)] + ([] if admin is None else [_job("admin", *admin)])
+    config = {"global": every, "rule_files": ["rules.yml"], "scrape_configs": jobs}
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
     port = free_port()
     with (folder / "log").open("w") as log:

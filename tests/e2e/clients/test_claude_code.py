@@ -16,8 +16,6 @@ from support import clients
 from support.emulator_log import Received
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(300)
-
 MODEL = "claude-opus-5-5"
 KEY = "sk-e2e-claude-code-7c1e94d20f"
 COUNTS = any(surface.operation == "count_tokens" for surface in SURFACES)

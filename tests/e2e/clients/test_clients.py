@@ -15,8 +15,6 @@ import pytest
 from support import clients
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(300)
-
 SONNET, OPUS, HAIKU = "claude-sonnet-4-6", "claude-opus-5-5", "claude-haiku-4-5"
 MODELS = [SONNET, OPUS, HAIKU]
 ECHOED = "one two three grüße 東京 six seven"

@@ -15,7 +15,6 @@ from support.emulator_log import Received
 from support.processes import Process
 
 pytestmark = [
-    pytest.mark.timeout(300),
     pytest.mark.skipif(
         not any(surface.path == "/v1/responses" for surface in SURFACES), reason="/v1/responses is not served yet"
     ),

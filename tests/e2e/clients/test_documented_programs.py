@@ -14,8 +14,6 @@ from support import clients
 from support.processes import Process
 from support.programs import Program, is_served, programs, run_program
 
-pytestmark = pytest.mark.timeout(120)
-
 #: Program -> interpreter, and what has to be installed for it.
 INTERPRETERS = {
     "openai-python": (Path(sys.executable), ()),

@@ -18,8 +18,6 @@ from support import clients
 from support.emulator_log import Received
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(300)
-
 SONNET, OPUS, HAIKU = "claude-sonnet-4-6", "claude-opus-5-5", "claude-haiku-4-5"
 MODELS = [SONNET, OPUS, HAIKU]
 KEY = "sk-e2e-clients-2b9f1c7d5a"

@@ -15,8 +15,6 @@ from support import clients
 from support.emulator_log import Received
 from support.processes import Process
 
-pytestmark = pytest.mark.timeout(300)
-
 MODEL = "claude-sonnet-4-6"
 SMALL = "claude-haiku-4-5"
 NEWEST = "claude-opus-5-5"

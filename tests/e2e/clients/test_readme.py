@@ -8,13 +8,9 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
 from support import clients
 from support.codex import GREETING
 from support.processes import Process
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def block() -> str:

@@ -18,8 +18,6 @@ from support.emulator_log import Received
 from support.processes import Process
 from support.responses_clients import CLIENTS, HAIKU, KEY, MODELS, OPUS, Client
 
-pytestmark = pytest.mark.timeout(300)
-
 ECHOED = "one two three grüße 東京 six seven"
 FAULTED = "a b c d e f g h i j k l m n o p"
 

@@ -42,7 +42,7 @@ def test_a_key_that_may_be_used_is_returned() -> None:
         ({"expires": NOW}, "key_expired", "has expired"),
     ],
 )
-def test_the_status_is_looked_at_first(fields: dict[str, Any], code: str, text: str) -> None:
+def test_a38_the_status_is_looked_at_first(fields: dict[str, Any], code: str, text: str) -> None:
     error = refusal(key(**fields))
     assert isinstance(error, Unauthorized)
     assert error.code == code

@@ -7,8 +7,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from modelmux.accounts.adjustments import limit_of
+from modelmux.accounts.adjustments import Adjustment, limit_of, unchanged_between
 from modelmux.accounts.amounts import MAX_AMOUNT
 from modelmux.accounts.budget_windows import budgets_of_key, current_adjustments, window_of, zone_of_budget
 from modelmux.accounts.directory import Directory
@@ -47,7 +49,7 @@ def test_a_request_of_the_window_before_still_has_its_top_up() -> None:
     assert limit_of(record, [adjustment()], "", window, at("2026-12-01T00:00:05+00:00")) == 60
 
 
-def test_one_with_an_end_counts_until_then_in_every_window() -> None:
+def test_a20_one_with_an_end_counts_until_then_in_every_window() -> None:
     one = adjustment(until=NOW + 30 * DAY)
     assert limit(one, now=NOW + 10 * DAY) == 60
     assert limit(one, now=NOW + 30 * DAY - 1) == 60
@@ -132,3 +134,28 @@ def test_adjustments_that_count_now_come_in_their_order() -> None:
     directory = directory_of(budget(), *records)
     current = current_adjustments(directory, directory.budgets["bud_a"], NOW + 10, UTC)
     assert [one.id for one in current] == ["adj_c", "adj_a", "adj_b"]
+
+
+@given(
+    st.lists(
+        st.builds(
+            adjustment,
+            created=st.integers(0, 40),
+            until=st.none() | st.integers(0, 60),
+            amount=st.integers(-20, 20),
+            kind=st.sampled_from(["top_up", "override"]),
+        ),
+        max_size=5,
+    ),
+    st.sampled_from([Window(10, 30), Window(0, None)]),
+    st.integers(10, 29),
+    st.integers(0, 60),
+)
+def test_a_limit_stays_what_it_is_between_two_instants(
+    adjustments: list[Adjustment], window: Window, now: int, other: int
+) -> None:
+    record = budget()
+    since, until = unchanged_between(adjustments, window, now)
+    assert since <= now < until
+    if since <= other < until:
+        assert limit_of(record, adjustments, "", window, other) == limit_of(record, adjustments, "", window, now)

@@ -47,7 +47,7 @@ def budget(id: str = "bud_a", **selector: Any) -> Budget:
         ({"tag": "env=prod", "model": "claude-opus-*"}, None),
     ],
 )
-def test_whom_a_budget_applies_to(selector: dict[str, Any], subject: str | None) -> None:
+def test_a20_whom_a_budget_applies_to(selector: dict[str, Any], subject: str | None) -> None:
     chain = chain_of([budget(**selector)], REQUEST)
     assert [whose for _, whose in chain] == ([] if subject is None else [subject])
 

@@ -42,7 +42,7 @@ def half_up(number: Fraction) -> int:
         web_search=st.integers(0, NANO),
     ),
 )  # fmt: skip
-def test_every_component_is_its_exact_cost_rounded_half_up_once(counts: TokenCounts, rates: Rates) -> None:
+def test_a27_every_component_is_its_exact_cost_rounded_half_up_once(counts: TokenCounts, rates: Rates) -> None:
     cost = cost_of(counts, rates)
     for name in ("input", "cache_write", "cache_write_1h", "cache_read", "output"):
         assert getattr(cost, name) == half_up(Fraction(getattr(counts, name) * getattr(rates, name), 10**6))
@@ -83,7 +83,7 @@ def call(usage: Usage | None, **values: object) -> Call:
          TokenCounts(input=1, cache_write_1h=1, output=1, thinking=1)),
     ],
 )  # fmt: skip
-def test_the_four_counts_of_an_upstream_are_disjoint(usage: Usage, expected: TokenCounts) -> None:
+def test_a35_the_four_counts_of_an_upstream_are_disjoint(usage: Usage, expected: TokenCounts) -> None:
     charged = charge(call(usage), PRICES)
     assert (charged.counts, charged.estimated) == (expected, False)
 
@@ -111,16 +111,16 @@ def test_an_absurd_count_is_the_nearest_sane_one_and_marked(count: int) -> None:
         (call(Usage(10, output_tokens=400), is_complete=False, characters=3), TokenCounts(input=10, output=400), True),
     ],
 )
-def test_a_call_that_broke_off_is_charged_for_what_came(given: Call, counts: TokenCounts, estimated: bool) -> None:
+def test_a25_a_call_that_broke_off_is_charged_for_what_came(given: Call, counts: TokenCounts, estimated: bool) -> None:
     charged = charge(given, PRICES)
     assert (charged.counts, charged.estimated) == (counts, estimated)
 
 
-def test_nothing_used_costs_nothing_whatever_the_model() -> None:
+def test_a26_nothing_used_costs_nothing_whatever_the_model() -> None:
     assert charge(call(None, may_be_billed=False, model="unknown"), PRICES) == Charge()
 
 
-def test_an_unknown_price_is_not_zero() -> None:
+def test_a26_an_unknown_price_is_not_zero() -> None:
     charged = charge(call(Usage(10, output_tokens=1), model="claude-unknown"), PRICES)
     assert (charged.cost, charged.price, charged.counts.input) == (None, None, 10)
     fast = charge(call(Usage(10, output_tokens=1, speed="fast")), PRICES)
@@ -128,7 +128,7 @@ def test_an_unknown_price_is_not_zero() -> None:
 
 
 @pytest.mark.parametrize(("prompt", "rate"), [(99_999, "low"), (100_000, "low"), (100_001, "high")])
-def test_a_long_prompt_changes_the_price_of_all_tokens(prompt: int, rate: str) -> None:
+def test_a31_a_long_prompt_changes_the_price_of_all_tokens(prompt: int, rate: str) -> None:
     price = PRICES.price("claude-haiku-5-5", DAY)
     assert price is not None
     assert price.long_prompt is not None

@@ -46,3 +46,48 @@ def test_the_budgets_of_a_request_are_those_that_may_apply_to_it() -> None:
     later = directory.updated(Changes(version=2, budgets=moved))
     assert [one.id for one in later.budgets_of(("key_a",))] == ["all", "model", "both"]
     assert [one.id for one in later.updated(Changes(version=3)).budgets_of(("key_c",))] == ["all", "model", "key"]
+
+
+def test_a_person_is_found_by_the_address_of_now() -> None:
+    before = directory_of(person("usr_a"), person("usr_b", "bob@example.com"))
+    emails = {one.id: one.email for one in before.people.values()}
+    after = before.updated(Changes(version=2, people=[person("usr_a", email="New@example.com")]))
+    assert after.person_of("new@example.com") == after.people["usr_a"]
+    assert after.person_of(emails["usr_a"]) is None
+    assert before.person_of(emails["usr_a"]) == before.people["usr_a"], "as it was"
+    assert before.person_of("new@example.com") is None
+
+
+def test_people_by_address_follow_each_change() -> None:
+    one = directory_of(person("usr_a"), person("usr_b", "bob@example.com"))
+    email_a, email_b = (one.people[id].email for id in ("usr_a", "usr_b"))
+    assert one.person_of("none@example.com") is None
+    changed = (
+        [], [person("usr_a", email=email_b), person("usr_b", email=email_a)], [person("usr_c", email="c@example.com")],
+        [person("usr_c", email="d@example.com")], [person("usr_b", email=email_a, status="disabled")],
+    )  # fmt: skip
+    for number, people in enumerate(changed):
+        one = one.updated(Changes(version=number + 10, people=people))
+        by_email = {person.email: one.person_of(person.email) for person in one.people.values()}
+        assert by_email == {person.email: person for person in one.people.values()}, people
+    assert one.person_of(email_a) == one.people["usr_b"]
+    assert one.person_of("c@example.com") is None
+
+
+class Counted(dict[str, Any]):
+    """:ivar scans: how often it was gone through."""
+
+    scans = 0
+
+    def values(self) -> Any:
+        self.scans += 1
+        return super().values()
+
+
+def test_people_are_gone_through_once_for_their_addresses() -> None:
+    directory = directory_of(person("usr_a"))
+    people = directory.people = Counted(directory.people)
+    for _ in range(5):
+        assert directory.person_of("none@example.com") is None
+        directory = directory.updated(Changes(version=directory.version + 1, people=[person("usr_b", email="b@x.com")]))
+    assert people.scans == 1

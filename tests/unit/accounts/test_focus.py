@@ -34,9 +34,9 @@ NOT_NULL_FOR_USAGE = {
 
 
 def focus(
-    entries: list[Entry], version: Version = "1.3", tags: tuple[str, ...] = ("app", "env")
+    entries: list[Entry], version: Version = "1.3", tags: tuple[str, ...] = ("app", "env"), **options: Any
 ) -> list[dict[str, Any]]:
-    totals = DayTotals("account", tags)
+    totals = DayTotals("account", tags, **options)
     rows: list[FocusRow] = []
     for one in entries:
         rows += totals.add(one)
@@ -46,7 +46,7 @@ def focus(
     return [dict(zip([column.name for column in columns], cells(columns, row), strict=True)) for row in rows]
 
 
-def test_a_day_of_a_key_and_model_is_a_row_for_each_kind_of_token() -> None:
+def test_a35_a_day_of_a_key_and_model_is_a_row_for_each_kind_of_token() -> None:
     counts = TokenCounts(input=1_000, cache_write=1, cache_write_1h=2, cache_read=3, output=4, web_searches=5)
     cost = Cost(input=4_000_000, cache_write=10, cache_write_1h=20, cache_read=30, output=40, web_search=50)
     one = {
@@ -92,6 +92,17 @@ def test_a_day_of_a_key_and_model_is_a_row_for_each_kind_of_token() -> None:
 def test_what_differs_is_not_added_up(change: dict[str, Any]) -> None:
     assert len(focus([entry(), entry(), entry()])) == 1
     assert len(focus([entry(), entry(**change), entry()])) == 2
+
+
+def test_a_sub_account_has_the_name_of_its_team() -> None:
+    """Null where there is no team, as the specification wants it, and never where there is one."""
+    teams = ("team_org/team_a", "team_a", "team_gone", "")
+    rows = focus([entry("2026-11-30T00:00", team=team, counts=TokenCounts(input=1)) for team in teams],
+                 team_names={"team_org": "Org", "team_a": "Data, é"})  # fmt: skip
+    assert [(row["SubAccountId"], row["SubAccountName"], row["x_TeamPath"]) for row in rows] == [
+        ("team_a", "Data, é", "team_org/team_a"), ("team_a", "Data, é", "team_a"),
+        ("team_gone", "team_gone", "team_gone"), (None, None, None),
+    ]  # fmt: skip
 
 
 def test_long_requests_that_end_after_midnight_do_not_split_a_day() -> None:

@@ -7,24 +7,39 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
 
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from modelmux.accounts.lease_book import LeaseBook, sums
+from modelmux.accounts.leases import Ask
 from modelmux.accounts.slices import Hold, WindowKey
-from modelmux.store.ledger.sqlite_windows import book, end_holder, exchange, spent_of
+from modelmux.store.ledger.sqlite_windows import book, end_holder, exchange, recalled, spent_of
 from modelmux.store.migrate import apply, sqlite_migrations
 
 A, B = WindowKey("bud_a", "", 0), WindowKey("bud_b", "", 0)
 NAMES = ("one", "two", "three")
 
 
+class OldBook(LeaseBook):
+    """That of a version which looks at nothing: it exchanges all that it has leased, twice a second."""
+
+    def is_look_due(self, now: float) -> bool:
+        return False
+
+    def asks(self, debits: Mapping[WindowKey, int], now: float, *, all_back: bool = False) -> dict[WindowKey, Ask]:
+        for facts in self._facts.values():
+            if facts.is_recalled or now - facts.exchanged_at >= 0.5:
+                facts.stored = None
+        return super().asks(debits, now, all_back=all_back)
+
+
 class Process:
     def __init__(self, name: str) -> None:
         self.name = name
-        self.book = LeaseBook()
+        self.book = OldBook() if name == "three" else LeaseBook()
         self.holds: list[tuple[Hold, dict[WindowKey, int]]] = []
         self.unwritten: list[list[tuple[WindowKey, int]]] = []
 
@@ -40,7 +55,9 @@ class World:
 
     def reserve(self, name: str, amounts: dict[WindowKey, int]) -> Hold | None:
         process = self.processes[name]
-        hold = process.book.reserve(amounts, self.limits, self.now)
+        hold: Hold | None = Hold({})
+        if not process.book.extend(hold, amounts, self.limits, self.now):
+            hold = None
         if hold is not None:
             process.holds.append((hold, amounts))
         return hold
@@ -64,6 +81,8 @@ class World:
 
     def exchange(self, name: str, *, answered: bool = True, meanwhile: int = 0, all_back: bool = False) -> None:
         process = self.processes[name]
+        if process.book.is_look_due(self.now):  # as ``LeaseExchange``
+            process.book.looked(recalled(self.connection, name, round(self.now * 1_000_000)), self.now)
         rows, debits = list(process.unwritten), Counter[WindowKey]()
         for row in rows:
             debits.update(dict(row))
@@ -110,15 +129,18 @@ class Processes(RuleBasedStateMachine):
 
     @rule(name=names, amounts=amounts)
     def wait_and_reserve(self, name: str, amounts: dict[WindowKey, int]) -> None:
-        """What fits into the window is held within a second: others hear of it, and give back what they do not need."""
+        """What fits into the window is held within 0.6 s: others hear of it, and give back what they do not need."""
         world, process = self.world, self.world.processes[name]
         fits = all(world.used(window) + amount <= world.limits[window] for window, amount in amounts.items())
         if world.reserve(name, amounts) is None:
             process.book.wait(amounts)
             others = [other for other in NAMES if other != name]
-            for one in (name, *others, *others, name):
-                world.now += 0.5 if one == others[0] else 0.0
-                world.exchange(one)
+            world.exchange(name)
+            for seconds in (0.55, 0.05):  # a look is due; one of before gives back in the exchange that follows
+                world.now += seconds
+                for other in others:
+                    world.exchange(other)
+            world.exchange(name)
             held = world.reserve(name, amounts)
             process.book.wait(amounts, -1)
             assert (held is not None) == fits
@@ -280,6 +302,7 @@ def test_what_is_missing_and_whether_it_may_come() -> None:
     assert two.missing({A: 700}) == {A: (0, 600)}
     assert two.may_come({A: 700}), "the other one has leased it"
     assert not two.may_come({A: 1_001})
+    assert (two.is_in_store({A: 700}), two.is_in_store({A: 0})) == (False, True)
     assert world.obtain("two", {A: 600}) is not None
     assert (two.missing({A: 0}), two.may_come({A: 0})) == ({}, True)
     assert one.has_leases

@@ -22,7 +22,7 @@ DIRECTORY = directory_of(
     team("team_a", 'Top "quoted" \\ ü', zone="Europe/Berlin", contact="ann@example.com", limits=Rates(rpm=5, tpm=7)),
     team("team_b", "Data", parent="team_a", status="disabled"), person("usr_a", "ann@example.com", name="Ann"),
     key("key_a", "ci", team="team_b", person="usr_a", models=("fast", "claude-*"), apis=("chat",), expires=NOW + 1,
-        addresses=("10.0.0.0/8",), tags=(("app", "chat"), ("env", "prod")), limits=Rates(concurrent=2)),
+        addresses=("10.0.0.0/8",), tags=(("app", "chat"), ("env", "prod")), limits=Rates(concurrent=2), capture=True),
     key("key_b", "CI!"), key("key_c", "!!"), key("key_d", "off", status="disabled"),
     key("key_e", "gone", status="revoked"),
     key("key_f", "imported"), secret("theirs", "key_f", kind="sha256"),

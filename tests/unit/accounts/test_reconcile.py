@@ -61,7 +61,7 @@ def test_no_two_models_of_the_catalog_have_one_name() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_days_and_models_stand_beside_each_other() -> None:
+def test_a36_days_and_models_stand_beside_each_other() -> None:
     result = reconciled(
         [
             row(billed="1.25"), row("Claude Opus 4.6 Output Tokens", "0.000000001"), row("Claude Haiku 4.5 Input", "2"),

@@ -228,7 +228,7 @@ def test_tokens_that_a_correction_added_are_priced_too() -> None:
     assert made.cost == Cost(input=600 - 3_000)
 
 
-def test_budgets_in_usd_are_charged_the_difference_and_no_others() -> None:
+def test_a32_g42_budgets_in_usd_are_charged_the_difference_and_no_others() -> None:
     windows = {id: WindowKey(id, "", 0) for id in ("bud_usd", "bud_tokens", "bud_model", "bud_other", "bud_gone")}
     directory = directory_of(
         budget("bud_usd", "usd"), budget("bud_tokens", "tokens", unit="tokens"), budget("bud_model", "m", model=MODEL),

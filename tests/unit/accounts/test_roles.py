@@ -9,7 +9,7 @@ import pytest
 from modelmux.accounts.directory import Changes, Directory
 from modelmux.accounts.rates import Limit, Rates
 from modelmux.accounts.records import Membership
-from modelmux.accounts.roles import PERMISSIONS, ROLES, Principal, Scope, may
+from modelmux.accounts.roles import PERMISSIONS, ROLES, Principal, Scope, may, may_give
 from support.directories import budget, key, person, team
 
 TEAMS = [
@@ -61,6 +61,14 @@ def test_each_role_may_less_than_the_owner() -> None:
         assert PERMISSIONS[role] < PERMISSIONS["owner"]
     assert PERMISSIONS["auditor"] == {"self.read", "audit.read"}
     assert not [one for one in PERMISSIONS["viewer"] if one.endswith((".write", ".use"))]
+
+
+def test_a_role_is_given_by_who_may_do_all_that_it_may() -> None:
+    given = {role: {other for other in ROLES if may_give(_principal(role), other)} for role in ROLES}
+    assert given["owner"] == set(ROLES)
+    assert given["admin"] == set(ROLES) - {"owner"}
+    assert not {"owner", "admin"} & (given["team_admin"] | given["member"] | given["viewer"] | given["auditor"])
+    assert not any(may_give(_principal("root"), role) for role in ROLES)
 
 
 @pytest.mark.parametrize("role", ["owner", "admin"])

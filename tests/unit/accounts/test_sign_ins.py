@@ -73,6 +73,30 @@ def test_the_role_of_a_person() -> None:
     assert sign_ins.subject_of(member(directory, "team_admin", "team_c"), "usr_a") == subject, "a disabled team"
 
 
+def test_the_configuration_gives_another_role() -> None:
+    directory = directory_of(person(), team())
+    email = directory.people["usr_a"].email
+    for role in ("owner", "admin", "viewer", "auditor"):
+        subject = Subject(person="usr_a", role=role)  # type: ignore[arg-type]
+        assert sign_ins.subject_of(directory, "usr_a", {email: role}) == subject  # type: ignore[dict-item]
+        assert sign_ins.is_current(directory, subject, {email: role})  # type: ignore[dict-item]
+        assert not sign_ins.is_current(directory, subject), "the role was taken away"
+        assert not sign_ins.is_current(directory, ANN, {email: role})  # type: ignore[dict-item]
+    assert sign_ins.subject_of(directory, "usr_a", {"other@example.com": "owner"}) == ANN
+    disabled = directory.updated(Changes(version=9, people=[person(status="disabled")]))
+    assert sign_ins.subject_of(disabled, "usr_a", {email: "owner"}) is None
+
+
+def test_a_person_of_an_address() -> None:
+    directory = directory_of(person(), person("usr_k", email="kim@example.com", status="disabled"))
+    for email in ("kim@example.com", " KIM@Example.com "):
+        found = sign_ins.person_of_email(directory, email)
+        assert found is not None
+        assert found.id == "usr_k"
+    for email in ("", " ", "usr_k", "im@example.com", "\u212aim@example.com", "kim@example.com,"):
+        assert sign_ins.person_of_email(directory, email) is None
+
+
 def test_a_subject_is_compared_with_that_of_now() -> None:
     directory = directory_of(person(), team())
     assert sign_ins.is_current(directory, OWNER)

@@ -32,7 +32,10 @@ def test_without_parameters_it_is_the_days_of_the_last_month() -> None:
 
 @pytest.mark.parametrize(
     ("bucket", "start"),
-    [("1h", "2026-11-14T13:00:00Z"), ("1mo", "2025-11-16T00:00:00Z"), ("all", "2026-10-17T00:00:00Z")],
+    [
+        ("1h", "2026-11-14T13:00:00Z"), ("1w", "2026-08-24T00:00:00Z"), ("1mo", "2025-11-16T00:00:00Z"),
+        ("all", "2026-10-17T00:00:00Z"),
+    ],
 )  # fmt: skip
 def test_each_bucket_has_a_period_of_its_own(bucket: str, start: str) -> None:
     assert period(read(("bucket", bucket)))[0] == start
@@ -67,7 +70,7 @@ def test_groups_and_filters_may_be_repeated_or_listed() -> None:
         ("model", ",".join(map(str, range(101))), "101 values"),
         ("tag", "app", "'app' is not a tag"),
         ("tag", "A B=1", "is not a tag"),
-        ("bucket", "2h", "'2h' is not a bucket; expected 1h, 1d, 1mo, all"),
+        ("bucket", "2h", "'2h' is not a bucket; expected 1h, 1d, 1w, 1mo, all"),
         ("zone", "Mars/Base", "'Mars/Base' is not a time zone"),
         ("start", "yesterday", "'yesterday' is not a time; expected a day"),
         ("start", "2026-02-30", "is not a time"),

@@ -19,6 +19,7 @@ from modelmux.accounts.views import (
     plain,
     secret_views,
     team_view,
+    team_views,
     window_form,
     window_view,
 )
@@ -32,7 +33,7 @@ def test_a_key() -> None:
         "id": "key_a", "name": "laptop", "status": "active", "team": None, "person": None, "models": ["fast"],
         "apis": [], "addresses": [], "tags": {"app": "chat"}, "limits": {"rpm": 5},
         "created_at": "2026-11-29T12:00:00Z", "created_by": "", "expires_at": "2026-11-29T12:00:00Z",
-        "revoked_at": None, "managed": False,
+        "revoked_at": None, "capture": False, "managed": False,
     }  # fmt: skip
     (shown,) = secret_views([secret()])
     assert plain(shown) == {"hint": "one", "created_at": "2026-11-29T12:00:00Z", "valid_until": None}
@@ -46,6 +47,8 @@ def test_a_team_and_a_person() -> None:
         "id": "team_a", "name": "Data", "parent": None, "zone": None, "contact": None, "status": "active",
         "members": [{"person": "usr_a", "role": "member"}], "limits": {}, "managed": False,
     }  # fmt: skip
+    others = [team("team_b", "Web"), team("team_c", "Ops")]
+    assert team_views(directory, [team(), *others]) == [team_view(directory, one) for one in (team(), *others)]
     assert plain(person_view(person(limits=Rates(tpm=1)))) == {
         "id": "usr_a", "email": "ann@example.com", "name": "", "status": "active", "limits": {"tpm": 1},
         "managed": False,

@@ -51,7 +51,7 @@ def window(at: str, zone: str = "UTC", **rule: Any) -> tuple[str | None, str | N
         ({"every": "lifetime"}, "1970-01-01 00:00", None),
     ],
 )
-def test_windows_of_each_rule(rule: dict[str, Any], start: str, end: str | None) -> None:
+def test_a8_a9_windows_of_each_rule(rule: dict[str, Any], start: str, end: str | None) -> None:
     assert window("2026-11-29T12:34:56.789", **rule) == (start, end)
 
 
@@ -66,7 +66,7 @@ def test_windows_of_each_rule(rule: dict[str, Any], start: str, end: str | None)
         ("2026-12-31T23:59:59.999999", "Asia/Kolkata", {"every": "year"}, "2026-01-01 00:00", "2027-01-01 00:00"),
     ],
 )
-def test_clock_changes_and_leap_days(at: str, zone: str, rule: dict[str, Any], start: str, end: str) -> None:
+def test_a7_clock_changes_and_leap_days(at: str, zone: str, rule: dict[str, Any], start: str, end: str) -> None:
     assert window(at, zone, **rule) == (start, end)
 
 
@@ -89,7 +89,7 @@ def test_windows_follow_each_other(rule: WindowRule, at: int, name: str) -> None
 
 
 @pytest.mark.parametrize("every", ["day", "week", "month"])
-def test_every_zone_for_four_hundred_days(every: Any) -> None:
+def test_a7_every_zone_for_four_hundred_days(every: Any) -> None:
     """Both clock changes, each zone: every window ends where the next one begins."""
     begin = micros("2026-01-01T00:00")
     for name in ZONES:

@@ -15,7 +15,7 @@ async def _names(admin: Admin, path: str, role: str, field: str = "name") -> set
     return {one[field] for one in (await admin.ok("GET", path, role=role))["data"]}
 
 
-async def test_lists_show_what_a_role_may_see(admin: Admin) -> None:
+async def test_a42_lists_show_what_a_role_may_see(admin: Admin) -> None:
     await organisation(admin)
     everything = {"own", "service", "low", "top", "other", "free"}
     assert await _names(admin, "/keys", "owner") == await _names(admin, "/keys", "admin") == everything
@@ -28,7 +28,7 @@ async def test_lists_show_what_a_role_may_see(admin: Admin) -> None:
 @pytest.mark.parametrize(
     ("team", "status"), [("team_own", 201), ("team_low", 201), ("team_top", 400), ("team_other", 400), (None, 400)]
 )
-async def test_a_team_admin_creates_keys_in_its_teams_only(admin: Admin, team: str | None, status: int) -> None:
+async def test_s23_a_team_admin_creates_keys_in_its_teams_only(admin: Admin, team: str | None, status: int) -> None:
     await organisation(admin)
     response = await admin.call("POST", "/keys", {"name": "new", "team": team}, "team_admin")
     assert response.status == status, response.body
@@ -45,7 +45,7 @@ async def test_a_team_admin_moves_no_key_out_of_its_teams(admin: Admin) -> None:
     await admin.ok("PATCH", "/keys/key_own", {"team": "team_low"}, role="team_admin")
 
 
-async def test_a_team_admin_does_not_lift_what_limits_its_own_team(admin: Admin) -> None:
+async def test_s24_a_team_admin_does_not_lift_what_limits_its_own_team(admin: Admin) -> None:
     await organisation(admin)
     own = await admin.ok("POST", "/budgets", {"limit": "5", "applies_to": {"team": "team_own"}})
     all_of = await admin.ok("POST", "/budgets", {"limit": "5"})

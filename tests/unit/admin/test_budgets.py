@@ -19,7 +19,7 @@ FORM = {
 }  # fmt: skip
 
 
-async def test_what_was_set_reads_back(admin: Admin) -> None:
+async def test_a16_what_was_set_reads_back(admin: Admin) -> None:
     await organisation(admin)
     made = await admin.ok("POST", "/budgets", FORM)
     read = await admin.ok("GET", f"/budgets/{made['id']}")
@@ -55,7 +55,7 @@ async def test_values_that_cannot_be_used_are_named(admin: Admin, body: dict[str
     assert error["message"].startswith(f"{param}: ")
 
 
-async def test_a_key_shows_the_tightest_budget_of_its_chain_first(admin: Admin) -> None:
+async def test_a19_a_key_shows_the_tightest_budget_of_its_chain_first(admin: Admin) -> None:
     await organisation(admin)
     for limit, chosen in (
         ("50", {}),
@@ -102,7 +102,7 @@ async def test_a_budget_is_edited_disabled_and_enabled(admin: Admin) -> None:
     assert (await admin.refused(400, "PATCH", path, {"unit": "tokens", "limit": 5}))["param"] == "unit"
 
 
-async def test_top_ups_and_overrides_change_the_limit_for_a_while(admin: Admin) -> None:
+async def test_a20_top_ups_and_overrides_change_the_limit_for_a_while(admin: Admin) -> None:
     path = f"/budgets/{(await admin.ok('POST', '/budgets', {'limit': '5'}))['id']}"
     made = await admin.ok(
         "POST", f"{path}/top-up", {"amount": "2.5", "reason": "sale", "until": "2026-12-02T00:00:00Z"}
@@ -151,11 +151,11 @@ async def test_windows_have_their_subjects_for_those_who_may_know_them(
 ) -> None:
     states = [WindowState(window=Window(0, 1), subject="client@example.org", limit=5, spent=1, held=0)]
 
-    async def states_of(*_: object) -> list[list[WindowState]]:
+    async def states_from(*_: object) -> list[list[WindowState]]:
         return [states]
 
     path = f"/budgets/{(await admin.ok('POST', '/budgets', {'limit': '5', 'applies_to': {'each': 'end_user'}}))['id']}"
-    monkeypatch.setattr("modelmux.admin.spending.states_of", states_of)
+    monkeypatch.setattr("modelmux.admin.spending.states_from", states_from)
     for shown in (path, f"{path}/windows", "/budgets"):
         assert "client@example.org" in (await admin.call("GET", shown)).body.decode()
         assert "client@example.org" not in (await admin.call("GET", shown, role="viewer")).body.decode()

@@ -41,7 +41,7 @@ async def test_the_examples_are_right(admin: Admin) -> None:
         if reply:
             assert _matches(json.loads(reply), answer), answer
         assert response.status < 300 or '"error"' in reply
-        for prefix, name in (("key_", "KEY_ID"), ("bud_", "BUDGET_ID")):
+        for prefix, name in (("key_", "KEY_ID"), ("bud_", "BUDGET_ID"), ("whk_", "WEBHOOK_ID")):
             if str(answer.get("id", "")).startswith(prefix):
                 ids[name] = answer["id"]
 

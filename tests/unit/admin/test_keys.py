@@ -18,7 +18,7 @@ async def test_a_key_is_created_with_its_secret_once(admin: Admin) -> None:
     assert (await admin.ok("GET", "/keys"))["data"][0]["id"] == made["id"]
 
 
-async def test_what_was_set_reads_back(admin: Admin) -> None:
+async def test_a16_what_was_set_reads_back(admin: Admin) -> None:
     await organisation(admin)
     form = {
         "name": "ci", "team": "own", "person": "own@example.com", "models": ["fast", "deep-*"], "apis": ["chat"],
@@ -44,3 +44,35 @@ async def test_a_list_comes_in_pages(admin: Admin) -> None:
             break
     assert len(names) == len(set(names))
     assert {"own", "service", "low", "top", "other", "free"} <= set(names)
+
+
+async def test_a_key_opts_in_and_out_of_captures(admin: Admin) -> None:
+    made = await admin.ok("POST", "/keys", {"name": "a", "capture": True})
+    assert made["capture"]
+    assert not (await admin.ok("POST", "/keys", {"name": "b"}))["capture"]
+    path = f"/keys/{made['id']}"
+    assert (await admin.ok("PATCH", path, {"models": ["fast"]}))["capture"]
+    assert not (await admin.ok("PATCH", path, {"capture": False}))["capture"]
+    await admin.refused(400, "PATCH", path, {"capture": "yes"})
+    await admin.refused(403, "PATCH", path, {"capture": True}, role="member")
+
+
+async def test_a_page_has_the_hints_of_its_own_keys_in_the_order_of_ids(admin: Admin) -> None:
+    made = [await admin.ok("POST", "/keys", {"name": f"k{number}"}) for number in range(5)]
+    await admin.ok("POST", f"/keys/{made[3]['id']}/rotate", {"grace": 60})
+    newest = {key["id"]: key for key in made} | {made[3]["id"]: await admin.ok("GET", f"/keys/{made[3]['id']}")}
+    page = await admin.ok("GET", "/keys", query=f"limit=2&after={made[1]['id']}")
+    assert [key["id"] for key in page["data"]] == [made[2]["id"], made[3]["id"]]
+    assert [key["hint"] for key in page["data"]] == [newest[key["id"]]["hint"] for key in page["data"]]
+    assert page["has_more"]
+
+
+async def test_keys_of_a_team_are_those_of_teams_below_it_too(admin: Admin) -> None:
+    await organisation(admin)
+    names = {team: {key["name"] for key in (await admin.ok("GET", "/keys", query=f"team={team}"))["data"]}
+             for team in ("top", "own", "other")}  # fmt: skip
+    assert names["own"]
+    assert names["other"]
+    assert not names["own"] & names["other"]
+    assert names["own"] | names["other"] <= names["top"]
+    assert "free" not in names["top"]

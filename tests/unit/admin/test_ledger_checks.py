@@ -4,6 +4,8 @@ role that may not.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import sqlite3
 from typing import Any
 
@@ -43,6 +45,25 @@ async def test_sums_are_verified_a_week_at_a_time(admin: Admin) -> None:
     assert not [one for answer in await parts(admin, "/ledger/verify", {}) for one in answer["differences"]]
     log = (await admin.ok("GET", "/audit"))["data"]
     assert {(one["action"], one["author"]) for one in log} == {("ledger.repair", "owner")}
+
+
+async def test_a_call_begins_no_other_day_after_twenty_seconds(admin: Admin) -> None:
+    """Each look at the clock is eight seconds after the one before: one at the begin, and one after each day."""
+    await admin.ledger.append([entry(number, START + number * DAY) for number in range(30)])
+    with sqlite3.connect(admin.path) as connection:
+        connection.execute("UPDATE usage_quarter SET output = output + 1")
+    connection.close()
+    usual = await parts(admin, "/ledger/verify", {})
+    seconds = itertools.count(step=8)
+    admin.backend = dataclasses.replace(admin.backend, clock=lambda: float(next(seconds)))
+    admin.app.dispatcher.backend = admin.backend
+    answers = await parts(admin, "/ledger/verify", {})
+    days = [{one["what"][:10] for one in answer["differences"]} for answer in answers]
+    assert max(map(len, days)) == 3
+    assert len(answers) > 2 * len(usual)
+    assert [one for answer in answers for one in answer["differences"]] == [
+        one for answer in usual for one in answer["differences"]
+    ]
 
 
 async def test_costs_are_rated_anew_with_prices_that_were_added(admin: Admin) -> None:

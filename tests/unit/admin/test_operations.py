@@ -14,7 +14,7 @@ from modelmux.accounts.uuid7 import format_id
 from modelmux.admin.operation import Operation
 from modelmux.admin.operations import OPERATIONS
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
-from support.admin import Admin, organisation
+from support.admin import Admin, live_request, organisation
 from support.ledgers import entry
 
 _IDS = {"keys": "key_own", "teams": "team_own", "people": "usr_own", "budgets": "bud_none", "limits": "lim_none"}
@@ -86,7 +86,7 @@ async def test_every_field_names_itself_if_its_type_is_wrong(admin: Admin, opera
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.body is not None], ids=name_of)
-async def test_unknown_fields_are_named(admin: Admin, operation: Operation) -> None:
+async def test_a16_unknown_fields_are_named(admin: Admin, operation: Operation) -> None:
     body = minimal_body(operation)
     error = await admin.refused(400, operation.method, path_of(operation), body | {"budgte": 50})
     assert (error["param"], error["code"]) == ("budgte", "unknown_parameter")
@@ -122,12 +122,18 @@ def _by_id() -> list[Operation]:
 
 
 @pytest.mark.parametrize("operation", _by_id(), ids=name_of)
-async def test_records_of_others_do_not_exist(admin: Admin, operation: Operation) -> None:
+async def test_s37_records_of_others_do_not_exist(admin: Admin, operation: Operation) -> None:
     """For a principal with a scope, the id of a record of others is the same as one that there is not."""
     await organisation(admin)
+    theirs = {"key": "key_other", "person": "usr_other", "team": "team_top/team_other"}
+    admin.live = {1: [live_request("live_1_a_1", **theirs)]}
     other = {
         "keys": "key_other", "teams": "team_other", "people": "usr_other", "requests": await request_of_others(admin),
+        "live": "live_1_a_1", "traces": "req_of_others",
     }.get(operation.tag)  # fmt: skip
+    if operation.tag == "webhooks":
+        hook = await admin.ok("POST", "/webhooks", {"name": "w", "url": "https://hooks.example.com"})
+        other = hook["id"]
     if other is None:
         budget = await admin.ok("POST", "/budgets", {"limit": "5", "applies_to": {"team": "team_other"}})
         limit = await admin.ok(

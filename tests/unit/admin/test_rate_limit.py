@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
+
+from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.admin import rate_limit
 from modelmux.admin.errors import TooManyCalls
-from modelmux.admin.rate_limit import CALLS, FAILURES, CallLimits
+from modelmux.admin.rate_limit import CALLS, FAILURES, CallLimits, Turns
 from support.admin import Admin
 
 SECOND = 1_000_000
@@ -58,3 +63,40 @@ async def test_a_clock_that_was_wrong_locks_out_no_one(admin: Admin) -> None:
     admin.wrong_by = 0
     await admin.ok("GET", "/keys")
     await admin.refused(401, "GET", "/keys", role="nothing")
+
+
+async def test_questions_of_one_principal_wait_for_each_other_and_not_for_those_of_others(
+    admin: Admin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person with many long questions delays no one else by more than one of them."""
+    asked: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def usage(_: UsageQuery) -> list[UsageRow]:
+        answered = asyncio.Event()
+        asked.put_nowait(answered)
+        await answered.wait()
+        return []
+
+    monkeypatch.setattr(admin.ledger, "usage", usage)
+    calls = [asyncio.create_task(admin.call("GET", "/usage")) for _ in range(3)]
+    first = await asked.get()
+    other = asyncio.create_task(admin.call("GET", "/usage", role="admin"))
+    of_other = await asked.get()
+    assert (await admin.call("GET", "/keys")).status == 200  # no question for rows or sums
+    calls[1].cancel()  # a client that has left gives its place to the next
+    of_other.set()
+    assert (await other).status == 200
+    assert asked.empty()
+    first.set()
+    assert (await calls[0]).status == 200
+    (await asked.get()).set()
+    assert (await calls[2]).status == 200
+    assert asked.empty()
+
+
+async def test_turns_of_principals_that_ask_nothing_are_forgotten() -> None:
+    turns = Turns()
+    async with turns.of("a"):
+        assert turns.of("a") is turns.of("a")
+        assert list(turns._locks) == ["a"]
+    assert list(turns._locks) == []

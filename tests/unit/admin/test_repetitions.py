@@ -30,7 +30,7 @@ async def test_a_repeated_create_makes_one_key_whose_secret_is_new(admin: Admin,
         await again.aclose()
 
 
-async def test_a_repeated_rotation_replaces_the_secret_that_was_lost(admin: Admin) -> None:
+async def test_a40_a_repeated_rotation_replaces_the_secret_that_was_lost(admin: Admin) -> None:
     made = await admin.ok("POST", "/keys", {"name": "ci"})
     path = f"/keys/{made['id']}/rotate"
     await admin.ok("POST", path, idempotency_key="one")

@@ -61,11 +61,11 @@ async def test_a_page_reads_a_bounded_number_of_rows_and_says_that_there_are_mor
     monkeypatch.setattr(sqlite_entries, "MOST_READ", 20)
     monkeypatch.setattr(sqlite_entries, "_FIRST_STEP", 8)
     rows = [entry(number, START + number * 1_000, outcome="ok") for number in range(50)]
-    await append(admin, replace(rows[0], outcome="timeout"), *rows[1:])
+    await append(admin, replace(rows[0], outcome="drained"), *rows[1:])
     found: list[str] = []
     pages, after = 0, ""
     while True:
-        page = await admin.ok("GET", "/requests", query=f"outcome=timeout&after={after}")
+        page = await admin.ok("GET", "/requests", query=f"outcome=drained&after={after}")
         found += [one["id"] for one in page["data"]]
         pages += 1
         if not page["has_more"]:
@@ -78,13 +78,13 @@ async def test_a_page_reads_a_bounded_number_of_rows_and_says_that_there_are_mor
 async def test_filters(admin: Admin) -> None:
     await organisation(admin)
     own = of_organisation()
-    tagged = replace(own["own"], tags=(("app", "chat"),), cost=Cost(input=5 * 10**9), outcome="timeout", model="m")
+    tagged = replace(own["own"], tags=(("app", "chat"),), cost=Cost(input=5 * 10**9), outcome="drained", model="m")
     rows = own | {"own": tagged, "later": entry(9, START + DAY, key="key_own", cost=None)}
     await append(admin, *rows.values())
     ids = {name: format_id(row.id) for name, row in rows.items()}
     for query, names in (
         ("key=own", ["later", "own"]), ("key=key_low,static_1", ["static", "low"]), ("team=own", ["low", "own"]),
-        ("person=other@example.com", ["other"]), ("outcome=timeout", ["own"]), ("model=m", ["own"]),
+        ("person=other@example.com", ["other"]), ("outcome=drained", ["own"]), ("model=m", ["own"]),
         ("min_cost=4.99", ["own"]), ("min_cost=5.000000001", []), ("tag=app=chat", ["own"]), ("tag=app=x", []),
         ("start=2026-10-21", ["later"]), ("end=2026-10-21", ["static", "other", "low", "own"]),
         ("start=2026-10-20T00:00:00Z&end=2026-10-20T00:00:00.000001Z&key=own", ["own"]),
@@ -122,8 +122,8 @@ async def test_a_request_is_read_with_what_corrects_it(admin: Admin) -> None:
 @pytest.mark.parametrize(
     ("query", "param"),
     [("after=x", "after"), ("after=req_1", "after"), ("min_cost=1e5", "min_cost"), ("min_cost=", "min_cost"),
-     ("start=now", "start"), ("key=", "key"), ("outcome=,", "outcome"), ("tag=app", "tag"), ("limit=1001", "limit"),
-     ("kind=usage", "kind")],
+     ("start=now", "start"), ("key=", "key"), ("outcome=,", "outcome"),
+     ("outcome=ok,timeout", "outcome"), ("tag=app", "tag"), ("limit=1001", "limit"), ("kind=usage", "kind")],
 )  # fmt: skip
 async def test_what_cannot_be_used_is_named(admin: Admin, query: str, param: str) -> None:
     assert (await admin.refused(400, "GET", "/requests", query=query))["param"] == param
@@ -144,6 +144,6 @@ async def test_s6_a_page_may_have_a_thousand_rows_and_none_has_a_secret(admin: A
 async def test_an_open_ledger_is_used_where_there_is_one(admin: Admin, tmp_path: Path) -> None:
     ledger = SqliteLedger(tmp_path / "other.db")
     await ledger.append([entry(1)])
-    admin.app.dispatcher.backend = dataclasses.replace(admin.backend, ledger=ledger)
+    admin.app.dispatcher.backend = dataclasses.replace(admin.backend, rows=ledger)
     assert len(await listed(admin)) == 1
     await ledger.aclose()

@@ -1,4 +1,4 @@
-"""Status, workers, deployments and prices over the admin API."""
+"""Status, workers and prices over the admin API."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from modelmux.accounts.leases import Ask
 from modelmux.accounts.slices import WindowKey
 from modelmux.admin.backend import WorkerState
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
+from modelmux.telemetry.counted import Counted
+from modelmux.telemetry.quantiles import Latency, Quantile, Times
 from modelmux.version import __version__
 from support.admin import Admin, organisation
 from support.ledgers import START, entry
@@ -37,19 +39,28 @@ async def test_the_status_has_workers_and_the_ledger(admin: Admin) -> None:
     assert [one["is_current"] for one in status["workers"]] == [True, False]
     assert status["workers"][0]["started_at"] == "1970-01-01T00:16:40.500000Z"
     assert status["ledger"]["first_at"] == status["ledger"]["last_at"] == "2026-10-20T00:00:00Z"
-    assert status["ledger"]["holders"] == [{"id": "host:1:a", "seen_at": "2026-10-20T00:00:00Z", "windows": 1}]
+    assert status["ledger"]["holders"] == [
+        {"id": "host:1:a", "node": None, "seen_at": "2026-10-20T00:00:00Z", "windows": 1}
+    ]
+    assert status["ledger"]["nodes"] is None, "a file is that of one machine"
     assert status["ledger"]["journals"] == 1
     assert status["ledger"]["schema"] >= 4
     page = await admin.ok("GET", "/workers", query="limit=1", role="viewer")
     assert (page["data"][0]["pid"], page["has_more"], page["next"]) == (11, True, "0001")
 
 
-async def test_deployments_have_no_project(admin: Admin) -> None:
-    response = await admin.call("GET", "/deployments", role="viewer")
-    page = response.json()
-    assert page["data"]
-    assert all(one["routes"] and one["location"] == "global" for one in page["data"])
-    assert "secret-project-42" not in response.body.decode()
+async def test_the_status_has_how_long_requests_took(admin: Admin) -> None:
+    assert (await admin.ok("GET", "/status"))["latency"] == {"request": None, "first_content": None}
+    p50, p95 = Quantile(seconds=1.25, more_than=False), Quantile(seconds=600.0, more_than=True)
+    latency = Latency(request=Times(count=20, p50=p50, p95=p95))
+    admin.counted = Counted(latency=latency)
+    shown = (await admin.ok("GET", "/status", role="viewer"))["latency"]
+    assert shown == {
+        "request": {
+            "count": 20, "p50": {"seconds": 1.25, "more_than": False}, "p95": {"seconds": 600.0, "more_than": True}
+        },
+        "first_content": None,
+    }  # fmt: skip
 
 
 async def test_prices_are_those_of_the_catalog_and_the_operators_own(tmp_path: Path) -> None:

@@ -163,3 +163,20 @@ async def test_injected_names_are_values(admin: Admin) -> None:
     await admin.refused(400, "GET", "/usage", query="group_by=tag:a'b")
     await admin.refused(400, "GET", "/usage", query="tag=a'b=1")
     assert (await admin.ok("GET", "/requests", query="tag=app=x')%3B DROP TABLE ledger%3B --"))["data"][0]["tags"]
+
+
+async def test_the_most_expensive_groups_and_the_sum_of_the_others(admin: Admin) -> None:
+    await organisation(admin)
+    await used(admin)
+    page = await admin.ok("GET", "/usage", query=f"{DAY}&group_by=key&top=2&bucket=1h")
+    buckets = {bucket["start"]: bucket for bucket in page["data"]}
+    bucket = buckets["2026-11-10T12:00:00Z"]
+    assert [one["key"] for one in bucket["results"]] == ["static_1", "key_other"]
+    others = bucket["others"]
+    assert (others["groups"], others["requests"], others["cost"]["amount"]) == (4, 4, "0.000001111")
+    assert page["total"]["cost"]["amount"] == "0.000111111"
+    assert all(one["others"] is None for start, one in buckets.items() if one is not bucket)
+    page = await admin.ok("GET", "/usage", query=f"{DAY}&group_by=key&top=6")
+    assert page["data"][0]["others"] is None
+    for wrong in ("-1", "10001", "x", "1.0"):
+        assert (await admin.refused(400, "GET", "/usage", query=f"{DAY}&top={wrong}"))["param"] == "top"

@@ -102,6 +102,22 @@ def test_escapes_hide_nothing() -> None:
     assert demand_of(escaped, SONNET).prompt == demand_of(pdf, SONNET).prompt
 
 
+def test_a_text_that_quotes_an_escape_is_a_text() -> None:
+    """Of source code that is in each turn of a conversation, and of bodies of megabytes: no work twice."""
+    text = encoded(x=r"[\u0041-\u005A]" * 1000)
+    assert b"\\\\u0041" in text
+    assert demand_of(text, SONNET) == demand_of(text.replace(b"u00", b"v00"), SONNET)
+
+
+@given(st.lists(st.sampled_from(["citations", "cache_control", "application/pdf", "x", "citation", "base6"])))
+def test_what_stands_before_a_mark_does_not_hide_it(words: list[str]) -> None:
+    without, demand = demand_of(encoded(x=""), SONNET), demand_of(encoded(x=words), SONNET)
+    text = (len(encoded(x=words)) - len(encoded(x=""))) / 2
+    files = 2_500 * words.count("application/pdf")
+    assert abs(demand.prompt - without.prompt - text - files - 600 * ("citations" in words)) <= 1
+    assert demand.writes == ("5m" if "cache_control" in words else "none")
+
+
 def test_a_file_counts_by_what_it_shows_not_by_its_bytes() -> None:
     source = {"type": "base64", "media_type": "image/png", "data": "A" * 400_000}
     block = {"type": "image", "source": source}

@@ -24,6 +24,21 @@ def test_events_after_the_end_are_ignored() -> None:
     assert state.usage.output_tokens == 2
 
 
+def test_it_thinks_from_the_beginning_of_a_block_of_thinking_to_its_end() -> None:
+    state = ReplyState()
+    seen = []
+    for event in events(
+        {"type": "message_start", "message": {"usage": {"input_tokens": 5, "output_tokens": 1}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}},
+        {"type": "content_block_stop", "index": 0},
+        {"type": "content_block_start", "index": 1, "content_block": {"type": "text", "text": ""}},
+    ):
+        state.feed(event)
+        seen.append(state.is_thinking)
+    assert seen == [False, True, True, False, False]
+
+
 def test_undocumented_types_of_a_message_are_named_and_bounded() -> None:
     blocks = [Block("text", text="a"), Block("tool_use"), Block("server_tool_use"), Block("hologram"), Block("x" * 500)]
     assert unknown_types(Message(content=blocks, stop_reason="tired")) == {

@@ -10,8 +10,23 @@ import pytest
 from modelmux.catalog import builtin
 from modelmux.claude.draft import SignedThinking
 from modelmux.claude.prepare import no_memory
-from modelmux.claude.thinking_blocks import all_thinking, has_thinking, thinking_by_tool_call, without_thinking
-from modelmux.wire.anthropic import Block, RedactedThinkingBlock, ThinkingBlock
+from modelmux.claude.request import ClaudeRequest
+from modelmux.claude.thinking_blocks import (
+    all_thinking,
+    call_ids,
+    has_thinking,
+    thinking_by_tool_call,
+    without_thinking,
+)
+from modelmux.wire.anthropic import (
+    Block,
+    InputMessage,
+    MessagesRequest,
+    RedactedThinkingBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolUseBlock,
+)
 from modelmux.wire.openai.chat_request import decode_request
 from support.translation import OPUS, PREFILL, body_of, translate_request
 
@@ -218,3 +233,20 @@ def test_only_the_refused_thoughts_are_left_out() -> None:
     body = translate_request(request, OPUS).body
     left = without_thinking(body, lambda thought: isinstance(thought, RedactedThinkingBlock))
     assert all_thinking(left) == [ThinkingBlock("hm", "sig")]
+
+
+def test_calls_of_a_history_are_the_clients_own_and_the_newest_first() -> None:
+    """Risk: another node is asked for ids that no node remembers, or for the same one many times."""
+
+    def use(id: str) -> ToolUseBlock:
+        return ToolUseBlock(id, "f", {})
+
+    messages = [
+        InputMessage("user", [TextBlock("q")]),
+        InputMessage("assistant", [TextBlock("t"), use("a"), use("b_1")]),
+        InputMessage("user", [TextBlock("q")]),
+        InputMessage("assistant", [use("c"), use("legacy"), use("a")]),
+    ]
+    body = MessagesRequest("v", 9, messages)
+    assert call_ids(ClaudeRequest(body, client_ids={"b_1": "b", "legacy": "function:f"})) == ["c", "a", "b"]
+    assert call_ids(ClaudeRequest(MessagesRequest("v", 9, messages[:1]))) == []

@@ -81,3 +81,8 @@ def test_counts_nobody_said_are_zero_in_the_end(usage: Usage | None) -> None:
     plain = msgspec.to_builtins(translate_usage(usage))
     assert (plain["prompt_tokens"], plain["completion_tokens"], plain["total_tokens"]) == (0, 0, 0)
     assert plain["completion_tokens_details"] == {"reasoning_tokens": 0}
+
+
+def test_details_that_only_come_later_are_taken() -> None:
+    later = Usage(output_tokens=5, output_tokens_details=OutputTokensDetails(3))
+    assert merge(Usage(input_tokens=7), later).output_tokens_details == OutputTokensDetails(3)

@@ -65,7 +65,8 @@ def test_a_link_of_a_person_has_the_role_of_the_person(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ((), ("accounts are off", "accounts.enabled = true")),
+        ((), ("accounts are off", "admin.listen", "accounts.enabled = true")),
+        (("--set", "admin.listen=off"), ('admin.listen is "off"', "127.0.0.1:3001")),
         (("--set", "accounts.enabled=true", "--set", "admin.listen=off"), ('admin.listen is "off"', "127.0.0.1:3001")),
     ],
 )
@@ -76,6 +77,12 @@ def test_without_a_dashboard_it_says_what_is_missing(
     assert (result.code, result.stdout) == (1, "")
     assert all(word in result.stderr for word in words)
     assert not file_of(tmp_path).path.exists()
+
+
+def test_a_gateway_without_accounts_has_links_too(tmp_path: Path) -> None:
+    result = run("dashboard", "--set", "admin.listen=127.0.0.1:1", home=tmp_path)
+    assert result.code == 0
+    assert result.stdout.startswith("http://127.0.0.1:1/dashboard/sign-in?token=")
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,7 @@ def test_version(tmp_path: Path) -> None:
     text = said.text(replace)
     for name in names:  # two neighbours share a line break
         text = re.sub(rf"(?m)^{re.escape(name)} \d\S*$", f"{name} NUMBER", text)
+    text = text.replace("\nasyncpg NUMBER\n", "\n")  # of an extra
     assert text.startswith("$ modelmux version\nexit 0\n--- stdout\nmodelmux VERSION\nPYTHON\nclick NUMBER\n")
     assert text.endswith("\nconfiguration HOME/.env\n")
     facts = json.loads(run("version", "--json", home=tmp_path).stdout)

@@ -13,7 +13,7 @@ from modelmux import Config, ConfigError
 from modelmux.app import Gateway
 from modelmux.cli.config.checks import config_problems
 from modelmux.config import load_all
-from modelmux.config.accounts_check import check_accounts, header_names, zone_of
+from modelmux.config.accounts_check import check_accounts, header_names, outage_allowance, zone_of
 from support.fakes import FakeTokens, FakeUpstream
 
 HERE = {"project": "p", "location": "global"}
@@ -25,6 +25,28 @@ def problems(**accounts: Any) -> list[str]:
     except ConfigError as error:
         return error.problems
     return []
+
+
+URL = "postgresql://u:p@h/d"
+PEPPERS = ["p" * 40]
+
+
+@pytest.mark.parametrize(
+    ("accounts", "problem"),
+    [
+        (
+            {"store": URL, "enabled": True},
+            "accounts.peppers: none is set, and nodes that share a database need the same",
+        ),
+        ({"store": "postgresql://u:p@h", "peppers": PEPPERS}, "accounts.store: it is not the URL of a database"),
+        ({"store": URL, "listen_url": "postgresql://h/d?x=1"}, "accounts.listen_url: it has the parameter 'x'"),
+        ({"listen_url": URL}, "accounts.listen_url: has no effect while accounts.store is not the URL"),
+    ],
+)
+def test_a_database_of_accounts_is_checked(accounts: dict[str, Any], problem: str) -> None:
+    (found,) = problems(**accounts)
+    assert found.replace("listen_url has", "listen_url: has").startswith(problem)
+    assert problems(store=URL, listen_url=URL, peppers=PEPPERS, enabled=True) == []
 
 
 @pytest.mark.parametrize("accounts", [{"require_key": True}, {"keys": [{"name": "a", "variable": "A"}]}])
@@ -114,3 +136,38 @@ def test_utc_needs_no_database_of_time_zones(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_webhook_is_a_url_that_is_never_shown(url: str) -> None:
     assert problems(webhook=url) == []
     assert url not in repr(Config.from_dict({"accounts": {"webhook": url}}).accounts)
+
+
+@pytest.mark.parametrize("network", ["", "10.0.0.0/33", "10.0.0.1/8", "example.com"])
+def test_networks_of_webhooks_are_networks(network: str) -> None:
+    good = ["10.0.0.0/8", "::1/128", "127.0.0.1"]
+    check_accounts(Config.from_dict({"accounts": {"enabled": True, "webhook_networks": good}}).accounts)
+    wrong = Config.from_dict({"accounts": {"enabled": True, "webhook_networks": ["10.0.0.0/8", network]}})
+    with pytest.raises(ConfigError, match=r"accounts\.webhook_networks\[1\]: .* is not a network"):
+        check_accounts(wrong.accounts)
+
+
+@pytest.mark.parametrize(
+    ("accounts", "problem"),
+    [
+        ({"outage_allowance": "5"}, 'has no effect while accounts.on_outage is "closed"'),
+        ({"on_outage": "open"}, 'it is 0, so that accounts.on_outage = "open" serves nothing'),
+        ({"on_outage": "open", "outage_allowance": "0.000"}, "it is 0, so that"),
+        ({"on_outage": "open", "outage_allowance": "-1"}, "it is below 0"),
+        ({"on_outage": "open", "outage_allowance": "1e3"}, "'1e3' is not an amount"),
+        ({"outage_allowance": "five"}, "'five' is not an amount"),
+    ],
+)
+def test_an_allowance_that_would_allow_nothing_is_an_error(accounts: dict[str, Any], problem: str) -> None:
+    (found,) = problems(enabled=True, **accounts)
+    assert found.startswith(f"accounts.outage_allowance: {problem}")
+
+
+def test_an_allowance_is_in_nano_usd_and_only_for_who_asks_for_it() -> None:
+    def allowance(**accounts: Any) -> int:
+        assert problems(enabled=True, **accounts) == []
+        return outage_allowance(Config.from_dict({"accounts": accounts}).accounts)
+
+    assert allowance() == allowance(outage_allowance=0) == 0
+    assert allowance(on_outage="open", outage_allowance="0.25") == 250_000_000
+    assert allowance(on_outage="open", outage_allowance=5) == 5 * 10**9

@@ -41,9 +41,12 @@ def test_what_is_not_an_address(listen: str) -> None:
     assert "127.0.0.1:3001" in str(refused.value.hint)
 
 
-def test_without_accounts_there_is_none() -> None:
-    assert admin_address(config("127.0.0.1:3001", enabled=False)) is None
-    assert admin_address(config("nonsense", enabled=False)) is None
+def test_without_accounts_it_is_where_it_was_asked_for() -> None:
+    assert admin_address(config(enabled=False)) is None
+    assert admin_address(config("off", enabled=False)) is None
+    assert admin_address(config("127.0.0.1:3001", enabled=False)) == ("127.0.0.1", 3001)
+    with pytest.raises(ConfigError, match="not an address"):
+        admin_address(config("nonsense", enabled=False))
 
 
 def entry(name: str, token: str, role: str = "viewer", team: str | None = None) -> dict[str, Any]:
@@ -128,3 +131,13 @@ def test_where_clients_reach_the_models(server: dict[str, Any], url: str | None,
 def test_what_cannot_be_an_address_of_the_models(url: str) -> None:
     with pytest.raises(ConfigError, match=r"admin\.gateway_url"):
         check_admin(Config.from_dict({"admin": {"gateway_url": url}}))
+
+
+@pytest.mark.parametrize("without", [{"accounts": {"enabled": False}}, {"admin": {"listen": "off"}}])
+def test_metrics_are_somewhere(without: dict[str, Any]) -> None:
+    tree: dict[str, Any] = {"accounts": {"enabled": True}, "metrics": {"listener": "admin"}}
+    check_admin(Config.from_dict(tree))
+    check_admin(Config.from_dict(without))
+    with pytest.raises(ConfigError, match=r"metrics.listener: /metrics would be nowhere") as refused:
+        check_admin(Config.from_dict(tree | without))
+    assert 'metrics.listener = "both"' in str(refused.value.hint)

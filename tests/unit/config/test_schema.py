@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from modelmux.config import Config, ConfigError
 from modelmux.config.annotations import Doc
-from modelmux.config.responses_schema import ResponsesConfig
+from modelmux.config.responses_schema import ResponsesConfig, ThinkingConfig
 from modelmux.config.schema import (
     AliasConfig,
     AuthConfig,
@@ -90,6 +90,7 @@ SECTIONS = [
     StreamClient,
     StreamingConfig,
     ResponsesConfig,
+    ThinkingConfig,
     FetchConfig,
     Config,
     TimeoutsConfig,
@@ -156,6 +157,8 @@ def test_by_default_only_this_machine_is_served_and_nothing_is_open() -> None:
         {"responses": {"ttl": "31d"}},
         {"responses": {"max_bytes": 0}},
         {"responses": {"store": "postgresql"}},
+        {"thinking": {"store": "sqlite"}},
+        {"thinking": {"max_bytes": 0}},
         {"vertex": {"models": [{"name": "m", "deployments": [{"weight": -1}]}]}},
         {"provider": "openai"},
         {"nope": 1},

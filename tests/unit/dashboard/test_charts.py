@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelmux.dashboard.charts import HEIGHT, WIDTH, columns, decimal, percent, share
-from modelmux.dashboard.rendering import amount, seconds, short, usd
+from modelmux.dashboard.rendering import amount, quantile, seconds, short, usd
 
 _amounts = st.decimals(-10, 1000, places=6).map(str)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), max_size=48))
+@given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), max_size=1100))
 def test_columns_stay_in_their_drawing(pairs: list[tuple[int, int]]) -> None:
     shapes = columns([one for one, _ in pairs], [part for _, part in pairs])
     assert len(shapes) == len(pairs)
     for shape in shapes:
         assert shape.x >= 0
+        assert shape.width > 0
         assert shape.x + shape.width <= WIDTH
         assert 0 <= shape.part_height <= shape.height <= HEIGHT
         assert shape.y == pytest.approx(HEIGHT - shape.height, abs=0.02)
@@ -61,3 +62,10 @@ def test_other_numbers() -> None:
         "999", "9,999", "12.3k", "1.2M", "2.0B",
     ]  # fmt: skip
     assert [seconds(one) for one in (None, 0.0123, 2.345)] == ["–", "12 ms", "2.3 s"]
+
+
+def test_a_quantile_above_the_last_bound_is_not_an_exact_number() -> None:
+    shown = [
+        quantile({"seconds": value, "more_than": more}) for value, more in ((0.25, False), (1.25, False), (600.0, True))
+    ]
+    assert shown == ["250 ms", "1.2 s", "more than 600 s"]

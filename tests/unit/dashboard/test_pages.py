@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import re
 from html import unescape
-from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -15,15 +15,18 @@ from modelmux.accounts.budget_edits import adjust
 from modelmux.accounts.edits import save_key, save_person, save_team, set_member
 from modelmux.accounts.records import Key, Person, Team
 from modelmux.accounts.roles import PERMISSIONS
+from modelmux.accounts.uuid7 import format_id
 from modelmux.admin.sessions import csrf_of
 from modelmux.dashboard.assets import assets
-from modelmux.dashboard.pages import ACTIONS, PAGES
+from modelmux.dashboard.pages import ACTIONS, DOWNLOADS, PAGES
 from modelmux.dashboard.response import POLICY
 from modelmux.store.base import StoreFailed
-from support.admin import Admin, organisation
+from support.admin import Admin, live_request, organisation
+from support.captures import keep_with_record
 from support.dashboard import FORM, Browser, text_of
 from support.directories import NOW
 from support.entries import entry
+from support.foreign_text import NASTY, assert_harmless
 from support.log_lines import Lines
 
 POSTS = [*(one.path for one in ACTIONS), "/dashboard/sign-out", "/dashboard/theme"]
@@ -31,10 +34,7 @@ POLICY_OF_THE_SPECIFICATION = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-NASTY = [
-    "<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'><svg/onload=alert(1)>", "javascript:alert(1)",
-    "{{7*7}}", "{% raw %}", "${7*7}", "</title><script>alert(1)</script>", "<!--", "&lt;script&gt;", "\u2028<b>",
-]  # fmt: skip
+QUESTION = {"api": "chat", "model": "claude-sonnet-5-5", "message": "Hi"}
 
 
 def at(path: str, id: str = "key_own") -> str:
@@ -53,7 +53,8 @@ async def paths_of_everything(browser: Browser) -> list[str]:
     one = entry(NOW - 1, key="key_own", team="team_top/team_own", person="usr_own")
     await browser.admin.ledger.append([one])  # type: ignore[attr-defined]
     request = (await browser.admin.ok("GET", "/requests"))["data"][0]["id"]
-    ids = {"requests": request, "keys": "key_own", "budgets": await some_budget(browser.admin)}
+    browser.admin.live = {1: [live_request("live_1_a_1")]}
+    ids = {"requests": request, "live": "live_1_a_1", "keys": "key_own", "budgets": await some_budget(browser.admin)}
     return [at(page.path, ids.get(page.path.split("/")[2], "") if "{id}" in page.path else "") for page in PAGES]
 
 
@@ -74,6 +75,11 @@ async def test_every_response_has_the_headers(browser: Browser) -> None:
             assert (headers["cache-control"] == "no-store") == (path not in statics or response.status != 200)
             assert headers["content-length"] == str(len(response.body))
             assert session is None or response.status == (404 if path in others[:3] else headers_status(path)), path
+    for file in DOWNLOADS:
+        headers = (await browser.get(file.path)).headers
+        assert headers["content-security-policy"] == POLICY_OF_THE_SPECIFICATION
+        assert (headers["cache-control"], headers["x-content-type-options"]) == ("no-store", "nosniff")
+        assert headers["content-disposition"].startswith("attachment;")
     for path in POSTS:
         assert "content-security-policy" in (await browser.post(at(path), csrf=None)).headers
 
@@ -134,7 +140,7 @@ async def test_a_form_of_another_page_does_nothing(
     path = at(path, await some_budget(browser.admin) if "budgets" in path else "key_own")
     await browser.sign_in()
     before = (await browser.admin.directory()).version
-    form = {"name": "new", "amount": "5", "sure": "yes", "theme": "dark"}
+    form = {"name": "new", "amount": "5", "sure": "yes", "theme": "dark", **QUESTION}
     wrong = csrf_of(await browser.admin.session()) if csrf == "of another" else csrf
     response = await browser.post(path, form, csrf=wrong, **headers)
     assert response.status in (403, 415), "some are refused by the listener"
@@ -159,8 +165,8 @@ async def test_pages_do_not_change_anything(browser: Browser) -> None:
     for path in [*paths, *map(at, POSTS)]:
         await browser.get(path + "?name=new&sure=yes")
     assert (await browser.admin.directory()).version == before
-    for path in map(at, POSTS[2:]):
-        assert (await browser.get(path)).status in (404, 405)
+    for path in {*POSTS} - {page.path for page in PAGES}:
+        assert (await browser.get(at(path))).status in (404, 405)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x", ""])
@@ -179,6 +185,10 @@ async def test_a_role_sees_its_pages_and_no_others(browser: Browser, role: Any) 
             assert response.status in (200, 404), (path, response.body)
         else:
             assert (response.status, response.json()["error"]["code"]) == (403, "role_not_allowed")
+    for file in DOWNLOADS:
+        response = await browser.get(file.path, authorization=f"Bearer token-{role}")
+        assert response.status == (200 if file.permission in PERMISSIONS[role] else 403)
+    assert (await browser.get(DOWNLOADS[0].path)).status == 401, "without a token"
     for action in ACTIONS:
         response = await browser.post(
             at(action.path), {"name": "n", "amount": "1"}, authorization=f"Bearer token-{role}"
@@ -206,9 +216,10 @@ async def test_a_member_sees_its_own_only(browser: Browser) -> None:
         "/dashboard/keys/key_own",
         "/dashboard/requests",
         "/dashboard/budgets",
+        "/dashboard/costs",
     ):
         html = await browser.page(path)
-        assert "other" not in text_of(html).replace("others", ""), path
+        assert "other" not in text_of(html).replace("others", "").replace("each other", ""), path
         assert "Create a key" not in html
     assert (await browser.get("/dashboard/keys/key_other")).status == 404
     assert (await browser.post("/dashboard/keys", {"name": "n"})).status == 403
@@ -237,14 +248,17 @@ async def test_s13_text_of_others_is_shown_and_does_not_run(browser: Browser, te
     )  # fmt: skip
     await admin.ledger.append([one])  # type: ignore[attr-defined]
     request = (await admin.ok("GET", "/requests"))["data"][0]["id"]
+    keep_with_record(admin.path.parent, NOW - 1, request, text.encode())
     await browser.sign_in()
     for path in (
         "/dashboard", "/dashboard/requests", f"/dashboard/requests/{request}", "/dashboard/keys",
+        f"/dashboard/requests/{request}/bodies",
         "/dashboard/keys/key_x", "/dashboard/budgets", f"/dashboard/budgets/{budget['id']}",
+        *(f"/dashboard/costs?by={by}" for by in ("team", "key", "person", "model", "tag:app")),
     ):  # fmt: skip
         html = await browser.page(path)
         assert_harmless(html, text)
-        assert name in unescape(html).replace("\u2028", ""), path
+        assert name in unescape(html).replace("\u2028", "") or path.endswith("by=person"), path
     await browser.sign_in_person("usr_x", "member")
     assert_harmless(await browser.page("/dashboard/session"), text)
 
@@ -257,6 +271,8 @@ async def test_what_was_sent_is_shown_again_and_does_not_run(browser: Browser, t
     for name in ("key", "model", "outcome", "tag", "start", "min_cost", "after", text):
         response = await browser.get(f"/dashboard/requests?{urlencode({name: text})}")
         assert_harmless(response.body.decode(), text)
+    for name in ("by", "bucket", "zone", "start", "key", "tag", text):
+        assert_harmless((await browser.get(f"/dashboard/costs?{urlencode({name: text})}")).body.decode(), text)
     form = {"name": "", "team": text, "models": text, "rpm": text, "expires": text, "limit": text, "window": text}
     response = await browser.post("/dashboard/keys", form)
     assert response.status == 400
@@ -264,35 +280,6 @@ async def test_what_was_sent_is_shown_again_and_does_not_run(browser: Browser, t
     assert "Not done." in response.body.decode()
     for path in (f"/dashboard/{urlencode({'': text})[1:]}", f"/dashboard/keys/{urlencode({'': text})[1:]}"):
         assert_harmless((await browser.get(path)).body.decode(), text)
-
-
-def assert_harmless(html: str, text: str) -> None:
-    """Elements are those of the templates, whatever text is in them."""
-    parser = Elements()
-    parser.feed(html)
-    assert len(parser.scripts) == 1
-    assert parser.scripts[0].startswith("/dashboard/static/app.js?v=")
-    assert not parser.names & {"img", "b", "style", "iframe", "object", "base"}
-    assert not [name for name in parser.attributes if name.startswith("on") or name == "style"]
-    if "<" in text or '"' in text:
-        assert text not in html
-    assert "49" not in text_of(html) or "7*7" not in text
-
-
-class Elements(HTMLParser):
-    """The elements of a page as a browser reads them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.names: set[str] = set()
-        self.attributes: set[str] = set()
-        self.scripts: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.names.add(tag)
-        self.attributes |= {name for name, _ in attrs}
-        if tag == "script":
-            self.scripts.append(dict(attrs).get("src") or "")
 
 
 async def test_a_new_key_is_shown_once(browser: Browser) -> None:
@@ -427,7 +414,10 @@ async def test_the_overview_adds_up_a_day(browser: Browser) -> None:
     assert [one["team_name"] for one in data["teams"]] == ["own"]
     assert [one["text"] for one in data["attention"]] == ["Key soon expires in 2 days"]
     assert budget
-    text = text_of(await browser.page("/dashboard"))
+    html = await browser.page("/dashboard")
+    (costs,) = re.findall(r'href="(/dashboard/costs\?[^"]*)"', html)
+    assert (await browser.data(unescape(costs)))["total"]["cost"] == data["teams"][0]["cost"]
+    text = text_of(html)
     assert "2 requests in 24 hours" not in text, "it is the label of the drawing"
     assert "Key soon expires in 2 days" in text
 
@@ -437,9 +427,19 @@ async def test_an_empty_dashboard_says_how_to_begin(browser: Browser) -> None:
     text = text_of(await browser.page("/dashboard"))
     assert "Three steps" in text
     assert "Create a key" in text
+    assert 'base_url="http://127.0.0.1:3000/v1"' in text
     await browser.sign_in(None)
+    text = text_of((await browser.get("/dashboard", authorization="Bearer token-member")).body.decode())
+    assert "Three steps" not in text, "a member creates no keys"
     html = (await browser.get("/dashboard", authorization="Bearer token-auditor")).body.decode()
     assert "Your role sees no usage" in html
+
+
+async def test_after_the_first_request_a_quiet_day_has_no_steps(browser: Browser) -> None:
+    await browser.admin.ledger.append([entry(NOW - 9 * 86_400_000_000)])  # type: ignore[attr-defined]
+    await browser.sign_in()
+    assert (await browser.data("/dashboard"))["first_start"] is None
+    assert "Three steps" not in await browser.page("/dashboard")
 
 
 async def test_a_store_that_fails_is_an_error_page_without_details(
@@ -493,3 +493,17 @@ async def test_members_become_team_admins(browser: Browser) -> None:
     response = await browser.post("/dashboard/keys", {"name": "m", "team": "team_top"})
     assert response.status == 400
     assert FORM
+
+
+async def test_a_request_links_to_its_trace_where_traces_are_shown(browser: Browser) -> None:
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    rows = [entry(NOW, trace_id=trace), entry(NOW - 1000)]
+    await browser.admin.ledger.append(rows)
+    await browser.sign_in()
+    with_trace, without = (f"/dashboard/requests/{format_id(row.id)}" for row in rows)
+    assert 'href="https:' not in await browser.page(with_trace)
+    url = "https://traces.example.com/t/{trace_id}?x=1&y"
+    browser.dashboard._site = dataclasses.replace(browser.dashboard._site, trace_url=url)
+    assert f'href="https://traces.example.com/t/{trace}?x=1&amp;y" rel="noreferrer"' in await browser.page(with_trace)
+    assert (await browser.data(with_trace))["trace_url"] == f"https://traces.example.com/t/{trace}?x=1&y"
+    assert "traces.example.com" not in await browser.page(without)

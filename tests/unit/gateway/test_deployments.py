@@ -20,6 +20,7 @@ from modelmux.errors import (
 )
 from modelmux.gateway.deployments import DeploymentPool
 from modelmux.routing.model import Deployment, Route
+from modelmux.telemetry.deployment_report import DeploymentReport
 from support.clock import Clock
 
 CARD = builtin().card("claude-sonnet-4-6")
@@ -73,6 +74,33 @@ async def test_cooldowns_have_a_random_part() -> None:
     await fail(pool, A, 5)
     await fail(pool, B, 1, UpstreamRefused("Busy", KINDS["rate_limit"], UpstreamReply(429)))
     assert [known.available_at for known in pool.availability(TWO)] == [106.25, 101.25]
+
+
+async def test_reports_have_what_is_used_or_left_alone_and_until_when() -> None:
+    clock = Clock(100.0)
+    pool = DeploymentPool(clock)
+    assert pool.reports(5000.0) == []
+    lease = await pool.acquire(A, FOREVER)
+    assert pool.reports(5000.0) == [DeploymentReport(id="a", in_flight=1)]
+    lease.record_success()
+    lease.release()
+    assert pool.reports(5000.0) == [], "it is well, and runs nothing"
+    await fail(pool, A, 5)
+    await fail(pool, B, 1, UpstreamRefused("Busy", KINDS["rate_limit"], UpstreamReply(429)))
+    reports = {one.id: one for one in pool.reports(5000.0)}
+    assert reports["a"] == DeploymentReport(id="a", circuit="open", until=5005.0)
+    assert reports["b"] == DeploymentReport(id="b", quota="cooldown", until=5001.0)
+    clock.now += 6
+    assert pool.reports(5006.0) == [DeploymentReport(id="a", circuit="open")], "no probe began yet"
+    probe = await pool.acquire(A, FOREVER)
+    assert pool.reports(5006.0) == [DeploymentReport(id="a", in_flight=1, circuit="half_open")]
+    probe.record_success()
+    probe.release()
+    assert pool.reports(5006.0) == []
+    other = DeploymentPool(clock)
+    await fail(other, A, 1, zero())
+    clock.now += 3600
+    assert other.reports(9000.0) == [DeploymentReport(id="a", quota="zero")], "it is zero until a call succeeds"
 
 
 async def test_a_lease_is_released_once() -> None:

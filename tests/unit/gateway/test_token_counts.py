@@ -102,7 +102,7 @@ async def test_a_failure_becomes_a_marked_estimate(status: int, type: str) -> No
 
 
 @pytest.mark.parametrize("number", [0, None, "7", -3])
-async def test_a_reply_without_a_number_becomes_an_estimate_too(number: Any) -> None:
+async def test_e93_a_reply_without_a_number_becomes_an_estimate_too(number: Any) -> None:
     assert estimated(await count(gateway(FakeUpstream([counted(number)]))))
 
 
@@ -167,7 +167,7 @@ async def test_refused_credentials_are_the_operators() -> None:
     assert (await count(gateway(FakeUpstream([refused(403, "permission_error")])))).status == 502
 
 
-async def test_only_one_other_location_is_asked_and_none_outside_the_geography() -> None:
+async def test_e60_only_one_other_location_is_asked_and_none_outside_the_geography() -> None:
     vertex = {"location": "europe-west1", "geography": "eu", "model": "claude-haiku-4-5"}
     upstream = FakeUpstream([refused(404, "not_found_error")] * 2)
     response = await count(gateway(upstream, vertex=vertex), ask() | {"model": "claude-haiku-4-5"})

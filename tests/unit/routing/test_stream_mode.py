@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelmux.routing.stream_mode import BUILTIN, ClientRule, Mode, StreamModes
+from modelmux.routing.stream_mode import BUILTIN, MAX_BYTES, MAX_MODES, ClientRule, Mode, StreamModes
 
 AUTO = StreamModes()
 
@@ -121,6 +121,36 @@ def test_headers_need_not_be_ascii_nor_even_text() -> None:
     assert modes.find([(b"x", "Ü".encode())]) == "json"
     assert modes.find([(b"x", "Ü".encode("latin-1"))]) == "json"
     assert modes.find([(b"x", b"\xff\xfe\x00"), (b"user-agent", bytes(range(128, 256)))]) == "standard"
+
+
+def test_clients_that_send_ever_new_headers_fill_no_memory_and_still_get_their_mode() -> None:
+    """Risk: modes are remembered by headers that clients choose, without a bound; or a remembered mode is another
+    client's."""
+    modes = StreamModes()
+    for number in range(3 * MAX_MODES):
+        kind = ("curl", "vscode")[number % 2]
+        assert modes.find(headers(f"{kind}/{number}")) == ("standard", "buffered")[number % 2]
+    long = "x" * MAX_BYTES
+    for agent, mode in ((long, "standard"), (f"{long} chrome", "buffered")) * 2:
+        assert modes.find(headers(agent)) == mode
+    assert len(modes._modes) == MAX_MODES
+
+
+def test_no_header_that_a_rule_looks_at_is_forgotten_by_what_is_remembered() -> None:
+    """Risk: two clients with the same user agent and another header that a rule asks for get the same mode."""
+    modes = StreamModes("auto", [ClientRule("single", user_agent="agent", header="x-kind", contains="batch")])
+    for _ in range(2):
+        assert modes.find(headers("agent/1", **{"x-kind": "batch"})) == "single"
+        assert modes.find(headers("agent/1", **{"x-kind": "chat"})) == "standard"
+        assert modes.find(headers("agent/1", accept="text/event-stream")) == "standard"
+        assert modes.find([]) == "standard"
+
+
+def test_long_headers_are_not_kept() -> None:
+    """Risk: a few clients with headers of 64 kB each hold megabytes for as long as the gateway runs."""
+    modes = StreamModes()
+    modes.find(headers("x" * (MAX_BYTES + 1)))
+    assert not modes._modes
 
 
 def test_no_built_in_rule_takes_the_stream_away() -> None:

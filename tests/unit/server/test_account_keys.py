@@ -109,7 +109,7 @@ def test_a_key_that_was_accepted_expires(fields: dict[str, Any], of_secret: dict
     assert raised.value.code == "key_expired"
 
 
-def test_both_secrets_are_valid_until_the_grace_ends() -> None:
+def test_a39_both_secrets_are_valid_until_the_grace_ends() -> None:
     world = World(key(), hashed(MINE))
     directory = world.feed.current
     world.feed.current = applied(directory, rotate_key(directory, "key_a", hashed(OTHER), 60_000_000))
@@ -138,7 +138,7 @@ def test_the_api_is_looked_at_each_time() -> None:
 @pytest.mark.parametrize(
     "secret", ["sk-mmx-short", MINE[:-1] + ("0" if MINE[-1] != "0" else "1"), "nonsense", "", "\xff"]
 )
-def test_what_is_no_secret_is_refused_without_a_look_at_the_store(secret: str) -> None:
+def test_a43_what_is_no_secret_is_refused_without_a_look_at_the_store(secret: str) -> None:
     with pytest.raises(Unauthorized) as raised:
         World(key(), hashed(MINE)).ask(secret)
     assert not isinstance(raised.value, UnknownSecret)
@@ -150,7 +150,7 @@ def test_admin_tokens_are_no_keys() -> None:
         World(key(), hashed(token)).ask(token)
 
 
-async def test_an_unknown_secret_is_looked_up_once() -> None:
+async def test_a43_an_unknown_secret_is_looked_up_once() -> None:
     world = World(key(), hashed(MINE))
     with pytest.raises(UnknownSecret) as raised:
         world.ask(OTHER)
@@ -283,7 +283,7 @@ def test_the_address_is_that_which_the_nearest_proxy_tells() -> None:
     assert proxied.address_of({"headers": [], "client": ("127.0.0.1", 1)}) is None, "nobody is let in by leaving it out"
 
 
-def test_edits_of_a_key_apply_to_those_who_have_it() -> None:
+def test_a12_edits_of_a_key_apply_to_those_who_have_it() -> None:
     world = World(key(), hashed(MINE))
     world.ask()
     world.feed.current = applied(world.feed.current, save_key(world.feed.current, replace(key(), models=("fast",))))

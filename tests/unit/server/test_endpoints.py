@@ -55,6 +55,7 @@ async def test_a_request_becomes_an_inbound(monkeypatch: pytest.MonkeyPatch) -> 
     assert inbound == Inbound(
         "req_1", asyncio.get_running_loop().time(), "generate",
         [(b"content-type", b"application/json"), (b"x-other", b"1")], {"name": "x"}, Caller("ann"), False, float("inf"),
+        path="/v1/talk",
     )  # fmt: skip
     with pytest.raises(AttributeError):
         inbound.request_id = "other"  # type: ignore[misc]

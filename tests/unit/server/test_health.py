@@ -24,9 +24,10 @@ READY = ("/readyz", "/health/readiness")
 
 
 class Pages:
-    def __init__(self) -> None:
+    def __init__(self, *, shows_metrics: bool = True) -> None:
         self.metrics, self.readiness = Metrics(), Readiness()
-        pages = {route.path: route.endpoint for route in page_routes(self.metrics, self.readiness)}
+        routes = page_routes(self.metrics, self.readiness, shows_metrics=shows_metrics)
+        pages = {route.path: route.endpoint for route in routes}
 
         async def nothing() -> None: ...
 
@@ -127,3 +128,9 @@ async def test_metrics_are_in_the_format_that_the_scraper_asks_for() -> None:
         assert response.body.endswith(end)
         assert b'modelmux_requests_total{outcome="ok",route="m"} 1.0' in response.body
         assert (b"# EOF" in response.body) == (end == b"# EOF\n")
+
+
+async def test_metrics_that_are_elsewhere_are_not_here() -> None:
+    response = await Pages(shows_metrics=False).get("/metrics")
+    assert response.status == 404
+    assert "admin API" in response.json()["error"]["message"]

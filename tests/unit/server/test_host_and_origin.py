@@ -128,8 +128,10 @@ def test_probes_are_exempt(path: str) -> None:
     [
         (("127.0.0.1", 1), True),
         (("::1", 1), True),
+        (("::ffff:127.0.0.1", 1), True),
         (None, True),
         (("10.0.0.1", 1), False),
+        (("::ffff:10.0.0.1", 1), False),
         (("/run/x.sock", None), False),
     ],
 )

@@ -94,7 +94,7 @@ def test_a_file_with_another_history_is_refused(path: Path) -> None:
     with opened(path, ONE):
         pass
     changed = Migration(1, "0001_one.sql", "CREATE TABLE other (x);")
-    with pytest.raises(StoreFailed, match="install the version that made the file"):
+    with pytest.raises(StoreFailed, match="install the version that made it"):
         AccountsFile(path, 0.1, [changed, TWO]).open(0.1)
     with opened(path, ONE) as (_, connection):
         assert tables(connection) == {"migrations", "one"}

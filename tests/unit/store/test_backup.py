@@ -63,7 +63,6 @@ async def restored(path: Path) -> set[bytes]:
         await ledger.aclose()
 
 
-@pytest.mark.timeout(300)
 def test_a_copy_under_load_has_what_was_written_before_and_whole_transactions(tmp_path: Path) -> None:
     database = tmp_path / "accounts.db"
     fill(database)

@@ -10,12 +10,15 @@ from typing import Any
 
 import pytest
 
+from modelmux.config.postgres_url import parse_postgres_url
+from modelmux.dialects.aes_siv_sealer import AesSivSealer
 from modelmux.dialects.stored_responses import History, HistoryQuery
 from modelmux.errors import InvalidRequest
 from modelmux.store import base
 from modelmux.store.base import MAX_CHAIN, ResponseLimits, ResponseStore, StoreFailed
 from modelmux.store.memory_responses import MemoryResponseStore
 from modelmux.store.no_responses import NoResponseStore
+from modelmux.store.postgres_responses import PostgresResponseStore
 from modelmux.store.sqlite_responses import SqliteResponseStore
 from support.clock import Clock
 from support.response_stores import ANN, item, response
@@ -29,18 +32,24 @@ def clock() -> Clock:
     return Clock(1_800_000_000.0)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "pgbouncer"])
 async def make(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Make]:
     """Makes a store with the given limits."""
     stores: list[ResponseStore] = []
+    kind, url = request.param, ""
+    if kind.startswith("p"):
+        url = request.getfixturevalue("postgres_url" if kind == "postgres" else "pooled_url")
 
     def make(**limits: Any) -> ResponseStore:
         bounds = dataclasses.replace(ResponseLimits(), **limits)
-        store: ResponseStore = (
-            MemoryResponseStore(clock, bounds)
-            if request.param == "memory"
-            else SqliteResponseStore(tmp_path / "responses.sqlite3", clock, bounds)
-        )
+        store: ResponseStore
+        if url:
+            # Generous: what is tested is not how busy the machine is.
+            store = PostgresResponseStore(parse_postgres_url(url), AesSivSealer([b"k" * 64]), clock, bounds, bound=60.0)
+        elif kind == "memory":
+            store = MemoryResponseStore(clock, bounds)
+        else:
+            store = SqliteResponseStore(tmp_path / "responses.sqlite3", clock, bounds)
         stores.append(store)
         return store
 

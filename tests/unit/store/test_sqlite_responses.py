@@ -22,7 +22,7 @@ from modelmux.dialects.stored_responses import HistoryQuery, StoredResponse
 from modelmux.store import sqlite_responses
 from modelmux.store.base import ResponseLimits, StoreFailed
 from modelmux.store.file_kinds import RESPONSES
-from modelmux.store.responses_file import open_file
+from modelmux.store.responses_file import BUSY_TIMEOUT, ResponsesFile
 from modelmux.store.sqlite_responses import SqliteResponseStore
 from support import response_stores
 from support.clock import Clock
@@ -155,7 +155,7 @@ async def test_only_the_owner_can_read_the_files(store: SqliteResponseStore, pat
 
 
 def test_a_file_that_others_can_read_is_closed_to_them(path: Path) -> None:
-    open_file(path).close()
+    ResponsesFile(path).open(BUSY_TIMEOUT).close()
     path.chmod(0o644)
     SqliteResponseStore(path, Clock(), ResponseLimits()).check()
     assert mode_of(path) == 0o600
@@ -300,7 +300,7 @@ def foreign(path: Path) -> None:
 
 
 def newer(path: Path) -> None:
-    with closing(open_file(path)) as connection:
+    with closing(ResponsesFile(path).open(BUSY_TIMEOUT)) as connection:
         connection.execute("PRAGMA user_version = 99")
 
 
@@ -332,7 +332,7 @@ async def test_a_file_that_is_not_ours_is_reported_and_not_touched(
 
 
 def test_a_file_is_recognized_by_its_first_bytes(path: Path) -> None:
-    open_file(path).close()
+    ResponsesFile(path).open(BUSY_TIMEOUT).close()
     assert RESPONSES.header_problem(path, content(path)[:100]) is None
     newer(path)
     assert "its format is 99" in (RESPONSES.header_problem(path, content(path)[:100]) or "")

@@ -39,13 +39,22 @@ def test_the_names_are_these() -> None:
         "EVENT_LOG_DROPPED": "log_dropped",
         "EVENT_WORKER": "worker",
         "EVENT_RESPONSE_STORE": "response_store",
+        "EVENT_THINKING": "thinking",
         "EVENT_ACCOUNTS": "accounts",
+        "EVENT_LIMITS": "limits",
         "EVENT_LEDGER": "ledger",
         "EVENT_TRACES": "traces",
         "EVENT_BUDGET": "budget",
+        "EVENT_ALERT": "alert",
         "METRIC_REQUESTS": "modelmux_requests_total",
         "METRIC_ATTEMPTS": "modelmux_upstream_attempts_total",
         "METRIC_ERRORS": "modelmux_error_responses_total",
+        "METRIC_TAG_REQUESTS": "modelmux_requests_by_tag_total",
+        "METRIC_TAG_TOKENS": "modelmux_tokens_by_tag_total",
+        "METRIC_TAG_COST": "modelmux_cost_by_tag_usd_total",
+        "NO_TAG": "none",
+        "OTHER_TAGS": "_other",
+        "METRIC_CACHE_UNREAD": "modelmux_cache_write_unread_total",
         "METRIC_IN_FLIGHT": "modelmux_requests_in_flight",
         "METRIC_TOKENS": "modelmux_tokens_total",
         "METRIC_DURATION": "modelmux_request_duration_seconds",
@@ -67,14 +76,19 @@ def test_the_names_are_these() -> None:
         "METRIC_BUDGET_HELD": "modelmux_budget_held_usd",
         "METRIC_BUDGET_RESETS": "modelmux_budget_resets_at_seconds",
         "METRIC_BUDGET_UNDERRUN": "modelmux_budget_underrun_usd_total",
+        "METRIC_BUDGET_BEYOND": "modelmux_budget_beyond_leases_usd_total",
         "METRIC_IN_DOUBT": "modelmux_in_doubt_usd_total",
         "METRIC_STORE_UP": "modelmux_store_up",
+        "METRIC_LIMITS_SHARED": "modelmux_limits_shared",
         "METRIC_LEDGER_ROWS": "modelmux_ledger_rows_total",
         "METRIC_LEDGER_UNPRICED": "modelmux_ledger_unpriced_requests_total",
         "METRIC_LEDGER_WAITING": "modelmux_ledger_rows_waiting",
         "METRIC_LEDGER_LAG": "modelmux_ledger_lag_seconds",
         "METRIC_LEDGER_LOST": "modelmux_ledger_rows_lost_total",
         "METRIC_LEDGER_ERRORS": "modelmux_ledger_errors_total",
+        "METRIC_EXCHANGE": "modelmux_exchange_seconds",
+        "METRIC_LEASE_SHORT": "modelmux_lease_short_total",
+        "METRIC_RECALL": "modelmux_recall_seconds",
         "METRIC_JOURNAL_SLOTS": "modelmux_journal_slots_used",
         "METRIC_STORE_FAILURES": "modelmux_response_store_failures_total",
         "METRIC_LOG_LINES_DROPPED": "modelmux_log_lines_dropped_total",
@@ -100,10 +114,11 @@ def test_the_names_are_these() -> None:
     assert list(names.FIELDS) == [
         "timestamp", "level", "event", "request_id", "operation", "route", "deployment", "requested_model", "model",
         "attempt", "attempts", "stream", "estimate", "outcome", "refused", "status", "code", "method", "path", "client",
-        "key", "team", "person", "trace_id",
+        "key", "team", "person", "trace_id", "span_id",
         "kind", "message", "detail", "action", "retry_stopped", "duration_s", "time_to_first_token_s",
         "request_bytes", "response_bytes", "input_tokens", "cache_read_tokens", "cache_write_tokens",
-        "output_tokens", "notices", "upstream_request_id", "user_agent", "session_id", "agent_id",
+        "cache_write_1h_tokens", "output_tokens", "web_searches", "notices", "upstream_request_id", "user_agent",
+        "session_id", "agent_id",
         "parent_agent_id", "types", "url", "apis", "workers", "worker", "pid", "restart_in_s", "traceback", "cause",
         "retry_in_s", "token_left_s", "lifetime_s", "budget", "percent", "lost", "dropped",
     ]  # fmt: skip
@@ -114,6 +129,7 @@ def test_the_names_are_these() -> None:
         "modelmux_time_per_output_token_seconds": ("histogram", ("route",), "sum", None),
         "modelmux_overhead_seconds": ("histogram", ("route",), "sum", None),
         "modelmux_tokens_total": ("counter", ("route", "type"), "sum", None),
+        "modelmux_cache_write_unread_total": ("counter", ("route",), "sum", None),
         "modelmux_requests_in_flight": ("gauge", (), "sum", None),
         "modelmux_upstream_attempts_total": ("counter", ("deployment", "result"), "sum", None),
         "modelmux_deployment_circuit_open": ("gauge", ("deployment",), "sum", None),
@@ -125,6 +141,9 @@ def test_the_names_are_these() -> None:
         "modelmux_refusals_total": ("counter", ("reason", "team"), "sum", None),
         "modelmux_cost_usd_total": ("counter", ("route", "model", "team"), "sum", "accounts"),
         "modelmux_tokens_by_team_total": ("counter", ("team", "type"), "sum", "accounts"),
+        "modelmux_requests_by_tag_total": ("counter", ("tag", "outcome"), "sum", None),
+        "modelmux_tokens_by_tag_total": ("counter", ("tag", "type"), "sum", None),
+        "modelmux_cost_by_tag_usd_total": ("counter", ("tag",), "sum", "accounts"),
         "modelmux_price_missing_total": ("counter", ("model",), "sum", "accounts"),
         "modelmux_price_age_days": ("gauge", (), "max", None),
         "modelmux_budget_limit_usd": ("gauge", ("budget",), "sum", "accounts"),
@@ -132,14 +151,19 @@ def test_the_names_are_these() -> None:
         "modelmux_budget_held_usd": ("gauge", ("budget",), "sum", "accounts"),
         "modelmux_budget_resets_at_seconds": ("gauge", ("budget",), "sum", "accounts"),
         "modelmux_budget_underrun_usd_total": ("counter", (), "sum", None),
+        "modelmux_budget_beyond_leases_usd_total": ("counter", (), "sum", None),
         "modelmux_in_doubt_usd_total": ("counter", (), "sum", None),
         "modelmux_store_up": ("gauge", (), "min", "accounts"),
+        "modelmux_limits_shared": ("gauge", (), "min", None),
         "modelmux_ledger_rows_total": ("counter", (), "sum", None),
         "modelmux_ledger_unpriced_requests_total": ("counter", (), "sum", None),
         "modelmux_ledger_rows_waiting": ("gauge", (), "sum", None),
         "modelmux_ledger_lag_seconds": ("gauge", (), "max", None),
         "modelmux_ledger_rows_lost_total": ("counter", (), "sum", None),
         "modelmux_ledger_errors_total": ("counter", (), "sum", None),
+        "modelmux_exchange_seconds": ("histogram", ("store",), "sum", "accounts"),
+        "modelmux_lease_short_total": ("counter", ("store",), "sum", "accounts"),
+        "modelmux_recall_seconds": ("histogram", ("store",), "sum", "accounts"),
         "modelmux_journal_slots_used": ("gauge", (), "sum", None),
         "modelmux_response_store_failures_total": ("counter", (), "sum", None),
         "modelmux_log_lines_dropped_total": ("counter", ("output",), "sum", None),
@@ -193,6 +217,7 @@ def test_the_metrics_have_the_labels_of_the_table() -> None:
     budget = BudgetNumbers("b", 1.0, 0.5, 0.1, 1e9)
     metrics.read_ledger = lambda: LedgerCounts(is_up=True, budgets=(budget,))
     metrics.read_price_age = lambda: 3
+    metrics.read_limits_shared = lambda: True
     metrics.register_gauges(lambda: [("m@eu", True, 1, 2)], Queue())
     metrics.requests.add("m", "ok")
     metrics.attempts.add("m@eu", "ok")
@@ -203,7 +228,15 @@ def test_the_metrics_have_the_labels_of_the_table() -> None:
     metrics.price_missing.add("claude")
     metrics.store_failures.add()
     metrics.count_wait(0.1, "rejected", "queue_timeout")
-    for histogram in (metrics.duration, metrics.time_to_first_token, metrics.time_per_output_token, metrics.overhead):
+    metrics.cache_unread.add("m")
+    metrics.lease_short.add("sqlite")
+    metrics.by_tag.requests.add("chat", "ok")
+    metrics.by_tag.tokens.add_many(7, "chat", "input")
+    metrics.by_tag.cost.add_many(0.5, "chat")
+    for histogram in (
+        metrics.duration, metrics.time_to_first_token, metrics.time_per_output_token, metrics.overhead,
+        metrics.exchanges, metrics.recalls,
+    ):  # fmt: skip
         histogram.observe("m", 1.0)
     shown, kinds = {}, {}
     for family in metrics.registry.collect():
@@ -232,10 +265,10 @@ def test_the_ledger_has_samples_before_the_first_row_and_is_read_at_a_scrape() -
     samples = ("modelmux_ledger_unpriced_requests_total", "modelmux_ledger_rows_waiting",
                "modelmux_ledger_rows_lost_total", "modelmux_budget_underrun_usd_total", "modelmux_ledger_rows_total",
                "modelmux_ledger_errors_total", "modelmux_in_doubt_usd_total", "modelmux_ledger_lag_seconds",
-               "modelmux_journal_slots_used")  # fmt: skip
+               "modelmux_journal_slots_used", "modelmux_budget_beyond_leases_usd_total")  # fmt: skip
     for sample in samples:
         assert f"{sample} 0.0" in metrics.expose().decode()
-    metrics.read_ledger = lambda: LedgerCounts(1, 2, 3, 4, 5, 6, 7, 8, 9)
+    metrics.read_ledger = lambda: LedgerCounts(1, 2, 3, 4, 5, 6, 7, 8, 9, beyond=10)
     for number, sample in enumerate(samples, 1):
         assert f"{sample} {number}.0" in metrics.expose().decode()
 

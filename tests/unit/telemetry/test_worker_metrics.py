@@ -200,9 +200,9 @@ def test_label_sets_that_do_not_fit_are_dropped_and_counted_and_no_sum_changes(c
     assert sum(total for _, (total,) in durations.values()) == pytest.approx(sum(range(count)) / 100)
     every = [*report.metrics.counters.values(), *report.metrics.histograms.values(), *report.metrics.gauges.values()]
     left = sum(OTHER not in labels and labels != OTHER for values in every for labels in values)
-    # Requests in flight, failures of the store, log lines of two outputs, spans, traces, nine numbers of the ledger,
+    # Requests in flight, failures of the store, log lines of two outputs, spans, traces, ten numbers of the ledger,
     # loop lag.
-    always = 16
+    always = 17
     assert report.dropped == 3 * count + always - left
     text = exposition(totals(finished(1), {1: report}))
     assert value(text, "modelmux_dropped_label_sets") == report.dropped
@@ -215,6 +215,38 @@ def test_the_oldest_label_sets_are_kept_so_that_they_do_not_come_and_go() -> Non
     shown = [set(report.metrics.counters[names.METRIC_REQUESTS]) for report in (few, more)]
     assert shown[0] == shown[1]
     assert ("route-0", "ok") in shown[0]
+
+
+def traced(number: int, routes: int = 1) -> Metrics:
+    metrics = Metrics()
+    for route in range(routes):
+        metrics.duration.observe(f"route-{route}", number * 100)
+        metrics.duration.remember(f"route-{route}", number * 100, f"{number:032x}")
+    return metrics
+
+
+def test_traces_of_every_worker_are_shown() -> None:
+    shown = totals(finished(2), {1: received(traced(1)), 2: received(traced(2))})
+    text = Metrics().expose_all(shown, open_metrics=True).decode()
+    assert sorted(re.findall(r'trace_id="(\w+)"\} (\S+)', text)) == [(f"{n:032x}", f"{n}00.0") for n in (1, 2)]
+    past = finished(2)
+    add_finished(past, 1, received(traced(1)))
+    assert "trace_id" not in Metrics().expose_all(totals(past, {}), open_metrics=True).decode()
+
+
+def test_traces_are_left_out_before_any_number() -> None:
+    metrics = traced(1, routes=50)
+    without = len(encode_report(received(traced_less(metrics)), LIMIT))
+    report = received(metrics, limit=without + 100)
+    assert report.dropped == 0
+    assert report.metrics.exemplars == {}
+    assert len(report.metrics.histograms[names.METRIC_DURATION]) == 50
+
+
+def traced_less(metrics: Metrics) -> Metrics:
+    other = Metrics()
+    other.duration.values = metrics.duration.values
+    return other
 
 
 def test_what_was_dropped_once_is_added_up_further() -> None:

@@ -144,6 +144,7 @@ def test_what_is_spent_and_when_it_begins_anew(home: Path) -> None:
     assert "T00:00:00+0" in text
     row = done(home, "budget", "list").stdout.splitlines()[1].split()
     assert row[1:9] == ["data", "active", "team=Data", "day", "0.1235", "50", "usd", "hard"]
+    assert "T00:00:00+0" in row[9], "in the zone of the budget, as `show` has it"
 
 
 def test_a_budget_for_each_shows_those_who_spent(home: Path) -> None:

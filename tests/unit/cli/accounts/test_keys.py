@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import sqlite3
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_models_that_match_nothing_are_warned_of(home: Path) -> None:
     assert "is called" not in nothing.stderr, "where nothing is configured, it is not known"
 
 
-def test_a_rotation_keeps_the_key(home: Path) -> None:
+def test_a40_a_rotation_keeps_the_key(home: Path) -> None:
     first = done(home, "keys", "create", "--name", "ci").stdout.strip()
     before = as_json(home, "keys", "show", "ci")
     second = done(home, "keys", "rotate", "ci", "--grace", "1h").stdout.strip()
@@ -299,6 +300,10 @@ def test_keys_of_litellm_go_on_working(tmp_path: Path) -> None:
     assert "imported: 0 keys" in done(tmp_path, "accounts", "import", "keys.json").stderr
     (row,) = as_json(tmp_path, "accounts", "audit")
     assert (row["action"], row["origin"], row["before"]) == ("accounts.import", "cli", {})
+    done(tmp_path, "teams", "create", "Data")
+    done(tmp_path, "people", "create", "ann@example.com")
+    rows = [one.split() for one in done(tmp_path, "accounts", "audit").stdout.splitlines()]
+    assert [row[-1] for row in rows[:3]] == ["NAME", "ann@example.com", "Data"]
     odd = [{"token": "b" * 64, "key_alias": "tablet"}, {"token": "c" * 64, "key_alias": "odd", "models": 7}, None]
     keys.write_text(json.dumps({"keys": odd}))
     failed = modelmux(tmp_path, "accounts", "import", "keys.json")
@@ -368,3 +373,32 @@ def test_a_lost_database_is_not_replaced(home: Path) -> None:
         assert f"{database} has no keys, but it had some" in failed.stderr
         assert f"put back its backup, or remove {database}.keyed to begin without keys" in failed.stderr
     assert not database.exists()
+
+
+def test_a_key_opts_in_and_out_of_captures(home: Path) -> None:
+    done(home, "keys", "create", "--name", "laptop", "--capture")
+    done(home, "keys", "create", "--name", "quiet")
+    assert as_json(home, "keys", "show", "laptop")["capture"]
+    assert not as_json(home, "keys", "show", "quiet")["capture"]
+    assert "bodies of its requests may be kept" in done(home, "keys", "show", "laptop").stdout
+    assert "bodies" not in done(home, "keys", "show", "quiet").stdout
+    assert as_json(home, "keys", "edit", "laptop", "--models", "fast")["capture"]  # what is not named stays
+    assert not as_json(home, "keys", "edit", "laptop", "--no-capture")["capture"]
+    assert as_json(home, "keys", "edit", "quiet", "--capture")["capture"]
+    (change, *_) = as_json(home, "accounts", "audit")
+    assert "capture" in json.dumps(change)
+
+
+@pytest.mark.parametrize("arguments", [
+    ("people", "create", "bob@example.com"), ("teams", "add", "data", "ann@example.com", "--admin"),
+    ("keys", "create", "--name", "k", "--team", "data", "--person", "ann@example.com", "--rpm", "5", "--budget", "5"),
+    ("budget", "set", "all", "--limit", "5", "--each", "end_user"), ("limits", "set", "one", "--rpm", "5"),
+    ("webhooks", "create", "pager", "https://example.com/"), ("accounts", "audit"), ("accounts", "export"),
+], ids=" ".join)  # fmt: skip
+def test_a52_accounts_need_no_server_and_no_package(
+    arguments: tuple[str, ...], home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of the extras: a file is enough, whatever is used of them."""
+    for package in ("asyncpg", "redis", "hiredis", "pyarrow"):
+        monkeypatch.setitem(sys.modules, package, None)
+    done(home, *arguments)

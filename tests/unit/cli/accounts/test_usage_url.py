@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
 import json
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from modelmux.accounts.cost import Cost
 from modelmux.admin import ledger_checks
+from modelmux.cli.accounts.api.client import AdminClient, ApiError
 from modelmux.cli.usage import export_from_api
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.admin_server import AdminServer
@@ -39,6 +42,8 @@ async def used(path: Path, key: str, team: str) -> None:
         ("--by", "day,tag:app", "--period", "2026-11-09..2026-11-12", "--zone", "Europe/Berlin"),
         ("--by", "person,tag:env", "--period", "2026-11", "--where", "team=TEAM"),
         ("--by", "model", "--period", "2026-11", "--where", "tag:app=chat", "--where", "key=KEY"),
+        ("--by", "key,day", "--period", "2026-11", "--top", "1"),
+        ("--by", "tag:app", "--period", "2026-11", "--top", "1"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -88,6 +93,48 @@ async def test_an_export_is_what_the_ledger_has(
     assert over_http.code == 0, over_http.stderr
     assert (over_http.stdout, over_http.stderr) == (direct.stdout, direct.stderr)
     assert len(direct.stdout.splitlines()) > 1 or "--last" in options
+
+
+async def test_focus_has_the_names_of_teams(server: AdminServer, home: Path) -> None:
+    assert (await asyncio.to_thread(remote, server, home, *TEAM)).code == 0
+    (team,) = json.loads((await asyncio.to_thread(remote, server, home, "teams", "list", "--json")).stdout)
+    await used(server.admin.path, "key_1", team["id"])
+    command = ("usage", "export", "--format", "focus")
+    over_http = await asyncio.to_thread(remote, server, home, *command)
+    direct = await asyncio.to_thread(local, server.admin.path, home, *command, "--set", "accounts.tags=app")
+    for text in (over_http.stdout, direct.stdout):
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        assert {(row["SubAccountId"], row["SubAccountName"]) for row in rows} == {(team["id"], "Data")}
+
+
+class OfARole:
+    """The client of a principal that may not list teams, or of an API that fails."""
+
+    def __init__(self, status: int) -> None:
+        self._status = status
+
+    async def call(self, method: str, path: str, **_: object) -> Any:
+        assert (method, path) == ("GET", "/ledger")
+        return {"data": [], "next": None, "tags": []}
+
+    async def pages(self, path: str) -> Any:
+        raise ApiError("no", status=self._status)
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_who_may_not_list_teams_exports_without_their_names(status: int) -> None:
+    found: list[Any] = []
+
+    async def write(_pages: object, _tags: object, team_names: export_from_api.TeamNames) -> None:
+        found.append(await team_names())
+
+    chosen, client = export_from_api.Chosen(None, None, None, (), 0.0), cast("AdminClient", OfARole(status))
+    if status == 403:
+        await export_from_api.rows_from_api(client, chosen, write)
+        assert found == [{}]
+    else:
+        with pytest.raises(ApiError):
+            await export_from_api.rows_from_api(client, chosen, write)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])

@@ -91,6 +91,18 @@ def test_all_defaults(tmp_path: Path) -> None:
     parse(said.stdout)
 
 
+def test_whose_bodies_are_captured_is_shown(tmp_path: Path) -> None:
+    on = ("--set", "capture.enabled=true", "--set", f"server.state_dir={tmp_path}")
+    said = run("config", "show", *on, "--set", "accounts.enabled=true", home=tmp_path)
+    line = f"# Bodies are captured of virtual keys that opted in: in {tmp_path}/captures.db for 3 days."
+    assert line in said.stdout.splitlines()
+    parse(said.stdout)
+    assert "Bodies" not in run("config", "show", "--set", "accounts.enabled=true", home=tmp_path).stdout
+    assert "Bodies" not in run("config", "show", *on, home=tmp_path).stdout  # nobody could opt in
+    wrong = run("config", "validate", *on, "--set", "vertex.project=p", "--set", "vertex.location=us", home=tmp_path)
+    assert "no key can opt in" in wrong.stderr
+
+
 def test_origins(tmp_path: Path) -> None:
     user_file(tmp_path)
     (tmp_path / ".env").write_text("VERTEX_LOCATION=eu\n")
@@ -177,7 +189,7 @@ def test_keys_and_teams_of_the_file_are_checked(tmp_path: Path, entry: str, prob
     assert problem in checked.stderr
 
 
-@pytest.mark.parametrize("store", ["/var/lib/accounts.db", "postgres://host/db", "sqlite:"])
+@pytest.mark.parametrize("store", ["/var/lib/accounts.db", "mysql://host/db", "sqlite:"])
 def test_where_the_accounts_are_is_checked(tmp_path: Path, store: str) -> None:
     accounts = f"[accounts]\nstore = '{store}'\n"
     for enabled, code in (("enabled = true\n", 1), ("", 0)):
@@ -187,7 +199,22 @@ def test_where_the_accounts_are_is_checked(tmp_path: Path, store: str) -> None:
         assert ("accounts.store: " in checked.stderr) == bool(enabled)
 
 
-def test_what_the_directory_and_the_environment_have_is_not_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("password", ["canary", "canary/x", "can@ry", "canary#x"])
+def test_the_password_of_a_database_is_not_shown(tmp_path: Path, password: str) -> None:
+    url = f"postgresql://modelmux:{password}@host/db"
+    (tmp_path / "c.toml").write_text(
+        f"{VERTEX}[accounts]\nenabled = true\npeppers = ['{'p' * 40}']\nstore = '{url}'\nlisten_url = '{url}'\n"
+    )
+    for command in ("show", "validate"):
+        arguments = ("c.toml",) if command == "validate" else ("--config", "c.toml")
+        shown = run("config", command, *arguments, home=tmp_path)
+        assert password not in shown.stdout + shown.stderr
+        if command == "show":
+            assert "***@host/db" in shown.stdout, shown.stderr
+
+
+def test_what_a_start_here_would_be_refused_for_is_warned_of(tmp_path: Path) -> None:
+    """Another machine may have the variables and the accounts, so these are warnings."""
     entries = (
         "[[accounts.teams]]\nname = 'a'\nparent = 'Above'\n"
         "[[accounts.keys]]\nname = 'ci'\nvariable = 'C'\nteam = 'data'\nperson = 'ann@example.com'\n"
@@ -195,8 +222,44 @@ def test_what_the_directory_and_the_environment_have_is_not_asked_for(tmp_path: 
     )
     (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{entries}")
     checked = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
-    assert (checked.code, checked.stderr) == (0, "")
+    assert checked.code == 0
+    lines = checked.stderr.splitlines()
+    assert lines[:2] == [
+        f"warning: a start here would fail: accounts.keys[{index}].variable: {variable} is not set here; "
+        "set it where the gateway starts"
+        for index, variable in enumerate("CD")
+    ]
+    (line,) = lines[2:]
+    assert line.startswith("warning: a start here would fail: accounts.teams[0].parent: ")
+    assert "Above" in line
     assert not list(tmp_path.rglob("accounts.db*"))
+
+    shared = f'store = "postgresql://u:canary@127.0.0.1:1/d"\npeppers = ["{"p" * 40}"]\n{entries}'
+    (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{shared}")
+    checked = run("config", "validate", "c.toml", home=tmp_path, C="c" * 9, **METADATA)
+    assert (checked.code, len(checked.stderr.splitlines())) == (0, 2)
+    assert "canary" not in checked.stderr
+    assert "accounts.keys[1].variable: D is not set here" in checked.stderr
+    assert checked.stderr.endswith("unless the database of accounts.store has it: `modelmux doctor` looks there\n")
+
+
+def test_what_the_accounts_here_have_is_not_asked_for(tmp_path: Path) -> None:
+    key = "[[accounts.keys]]\nname = 'ci'\nvariable = 'C'\nteam = 'data'\n"
+    budget = "[[accounts.budgets]]\nname = 'all'\nlimit = '5'\napplies_to = { team = 'ops', key = 'laptop' }\n"
+    (tmp_path / "c.toml").write_text(f"{VERTEX}[accounts]\nenabled = true\n{key}{budget}")
+    secret = "MODELMUX-of-a-test-0123456789-abcdefghij"
+    before = run("config", "validate", "c.toml", home=tmp_path, C=secret, **METADATA)
+    assert "warning: a start here would fail: accounts.keys[0].team: " in before.stderr
+    (tmp_path / ".env").write_text(f"C={secret}\n")
+    for name in ("data", "ops"):
+        assert run("teams", "create", name, home=tmp_path, MODELMUX_ACCOUNTS_ENABLED="true").code == 0
+    lacks = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert "a start here would fail: accounts.budgets[0].applies_to.key: " in lacks.stderr
+    assert run("keys", "create", "--name", "laptop", home=tmp_path, MODELMUX_ACCOUNTS_ENABLED="true").code == 0
+    after = run("config", "validate", "c.toml", home=tmp_path, **METADATA)
+    assert (after.code, after.stderr) == (0, "")
+    weak = run("config", "validate", "c.toml", home=tmp_path, C="short", **METADATA)
+    assert weak.stderr.startswith("warning: a start here would fail: accounts.keys[0].variable: C has fewer than ")
 
 
 def test_models_of_keys_that_match_nothing_are_warned_of(tmp_path: Path) -> None:

@@ -182,14 +182,17 @@ def test_ctrl_c_leaves_nothing_behind(tmp_path: Path) -> None:
     while b"project" not in shown and time.monotonic() < end:
         if select.select([ours], [], [], 0.1)[0]:
             shown += os.read(ours, 1024)
+    sent = 0
     try:
         while (
             process.poll() is None and time.monotonic() < end
         ):  # one that arrives just before the reading is not heard
             process.send_signal(signal.SIGINT)
+            sent += 1
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(0.5)
-        assert process.returncode == 130
+        # A second one may end it while it exits.
+        assert process.returncode == 130 or (sent > 1 and process.returncode == -signal.SIGINT)
     finally:
         process.kill()
         process.wait(100)

@@ -12,6 +12,7 @@ import pytest
 from modelmux import create_app
 from modelmux.accounts.edits import Edit
 from modelmux.accounts.records import Key
+from modelmux.accounts.webhooks import Webhook
 from modelmux.catalog import builtin_prices
 from modelmux.cli.doctor import accounts as checks
 from modelmux.cli.doctor.accounts import check_prices, check_sqlite
@@ -23,7 +24,7 @@ from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.directory.base import Author
 from modelmux.store.directory.issuer import Issuer
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
-from modelmux.store.pepper import load_pepper
+from modelmux.store.pepper import load_pepper, pepper_id
 from support.log_lines import Lines
 
 NEXT = '[[vertex.models]]\nname = "next"\nmodel = "claude-next"\n'
@@ -125,6 +126,25 @@ def test_keys_and_their_pepper(tmp_path: Path) -> None:
     assert "openssl" not in (other.hint or "")
     pepper.write_text(kept)
     assert keys_of(tmp_path).status == "ok"
+
+
+def test_a_webhook_whose_pepper_was_lost(tmp_path: Path) -> None:
+    """Risk: nothing is delivered, and who asks what is wrong hears that all is well."""
+    store = SqliteDirectory(tmp_path / "accounts.db")
+    known = pepper_id(load_pepper(tmp_path / "accounts.db"))
+    for id, pepper, status in (
+        ("good", known, "active"),
+        ("lost", "another", "active"),
+        ("off", "another", "disabled"),
+    ):
+        webhook = Webhook(id=f"whk_{id}", name=id, url="https://hooks.example.com", pepper=pepper, status=status)  # type: ignore[arg-type]
+        store.change_now(
+            lambda d, one=webhook: Edit(action="webhook.create", subject=one.id, webhooks=(one,)),  # type: ignore[misc]
+            Author("ann", "cli"), 1,
+        )  # fmt: skip
+    (result,) = [one for one in check_server(context(tmp_path, "")) if one.check == "webhooks"]
+    assert (result.status, "'lost' is sent nothing" in result.detail) == ("warn", True)
+    assert "create another one" in (result.hint or "")
 
 
 def test_a_database_that_lost_its_keys(tmp_path: Path) -> None:

@@ -450,11 +450,57 @@ def test_the_admin_api(tmp_path: Path, listen: str, token: str, status: str | No
         assert results["exposure"].status == "fail"
 
 
+@pytest.mark.parametrize(
+    ("settings", "status", "says"),
+    [
+        ('trusted_header = "x-email"\ntrusted_peers = ["10.0.3.7/32"]', "ok", "x-email is believed from 10.0.3.7/32"),
+        ('trusted_header = "x-email"\ntrusted_peers = ["0.0.0.0/0"]', "warn", "from 0.0.0.0/0, where every"),
+        ('trusted_header = "x-email"\ntrusted_peers = ["10.0.3.7", "10.0.3.8/31"]', "warn", "from 10.0.3.8/31, where"),
+        ('iap_audience = "/projects/1/apps/a"', "ok", "the Identity-Aware Proxy, for /projects/1/apps/a"),
+        ('trusted_peers = ["10.0.3.7/32"]', "warn", "has no effect without admin.trusted_header"),
+        ("", None, ""),
+        ('trusted_header = "x-email"', None, ""),
+    ],
+)
+def test_sign_in_by_a_proxy(tmp_path: Path, settings: str, status: str | None, says: str) -> None:
+    accounts = f'[accounts]\nenabled = true\nstore = "sqlite:{tmp_path}/accounts.db"\n'
+    one = subject(tmp_path, f'{PLAIN}[server]\nport = 0\n{accounts}[admin]\nlisten = "127.0.0.1:0"\n{settings}\n')
+    list(check_files(one))
+    results = by_check(check_server(one))
+    result = results.get("sign-in by a proxy")
+    assert (result and result.status) == status
+    assert result is None or says in result.detail
+    assert result is None or bool(result.hint) == (status == "warn")
+    assert ("refuses every request" in results["admin API"].detail) == (
+        "trusted_header" not in settings and "iap" not in settings
+    )
+
+
+def test_a_public_listener_that_believes_anybody_does_not_start(tmp_path: Path) -> None:
+    accounts = f'[accounts]\nenabled = true\nstore = "sqlite:{tmp_path}/accounts.db"\n'
+    admin = '[admin]\nlisten = "0.0.0.0:0"\ntoken = "token-of-the-owner"\n'
+    header = 'trusted_header = "x-email"\ntrusted_peers = ["0.0.0.0/0"]\n'
+    one = subject(tmp_path, f"{PLAIN}[server]\nport = 0\n{accounts}{admin}{header}")
+    list(check_files(one))
+    result = by_check(check_server(one))["exposure"]
+    assert result.status == "fail"
+    assert "0.0.0.0/0, from where anybody could send x-email" in result.detail
+    assert "addresses of the proxies" in (result.hint or "")
+
+
 def test_tokens_without_accounts_are_told(tmp_path: Path) -> None:
     one = subject(tmp_path, f'{PLAIN}[server]\nport = 0\n[admin]\ntoken = "token-of-the-owner"\n')
     list(check_files(one))
     result = by_check(check_server(one))["admin API"]
-    assert (result.status, result.hint) == ("warn", "set accounts.enabled = true")
+    assert result.status == "warn"
+    assert "admin.listen" in (result.hint or "")
+    assert "accounts.enabled = true" in (result.hint or "")
+
+
+def test_the_admin_api_without_accounts_is_checked_too(tmp_path: Path) -> None:
+    one = subject(tmp_path, f'{PLAIN}[server]\nport = 0\n[admin]\nlisten = "0.0.0.0:0"\n')
+    list(check_files(one))
+    assert by_check(check_server(one))["exposure"].status == "fail"
 
 
 def test_the_remedy_for_the_port_of_the_admin_api_names_its_setting() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import sqlite3
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +18,17 @@ from modelmux.cli.doctor import state as checks
 from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.config import Config, Loaded
+from modelmux.config.postgres_url import parse_postgres_url
 from modelmux.runtime import Runtime
+from modelmux.store import accounts_check
+from modelmux.store.base import StoreFailed
 from modelmux.store.file_kinds import RESPONSES
+from modelmux.store.ledger.postgres_ledger import PostgresLedger
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.local_state import LocalState
 from modelmux.store.open_responses import open_responses
+from support.postgres import Server
+from support.processes import START_SECONDS
 
 KEYS = [bytes(range(n, n + 64)).hex() for n in (0, 64)]
 
@@ -171,12 +180,46 @@ def test_a_store_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert checks.file_problem(tmp_path / "file", RESPONSES) == "this Python has no module sqlite3"
 
 
-def ledger(directory: Path, **accounts: Any) -> Result:
+def ledger(directory: Path, check: str = "ledger", **accounts: Any) -> Result:
     config = Config.from_dict({"accounts": {"enabled": True, **accounts}, "server": {"state_dir": str(directory)}})
     before = snapshot(directory)
-    result = list(check_state(DoctorContext(None, {}, {}, {}, Loaded(config, ()))))[-1]
+    results = list(check_state(DoctorContext(None, {}, {}, {}, Loaded(config, ()))))
     assert snapshot(directory) == before
-    return result
+    return next(result for result in results if result.check == check)
+
+
+def test_a_ledger_in_postgresql(postgres_url: str, tmp_path: Path) -> None:
+    def look(store: str) -> tuple[str, str]:
+        result = ledger(tmp_path, store=store, peppers=["p" * 40])
+        assert "a%2Fpass" not in f"{result}"
+        return result.status, f"{result.detail}; {result.hint}"
+
+    name = postgres_url.rpartition("@")[2]
+    status, text = look(postgres_url)
+    assert (status, text) == ("ok", f"in postgresql://{name}, which the next start of the gateway prepares; None")
+    PostgresLedger(parse_postgres_url(postgres_url)).check()
+    assert look(postgres_url) == ("ok", f"in postgresql://{name}; nodes alive: 0; None")
+    status, text = look(postgres_url.replace("test_", "absent_"))
+    assert status == "fail"
+    assert text.endswith("create it, or correct accounts.store")
+
+
+def test_a_failover_without_a_synchronous_standby_loses_something(own_postgres_server: Server, tmp_path: Path) -> None:
+    url = own_postgres_server.new_database()
+    PostgresLedger(parse_postgres_url(url)).check()
+    name = url.rpartition("/")[2]
+
+    def look() -> Result:
+        return ledger(tmp_path, "database failover", store=url, peppers=["p" * 40])
+
+    result = look()
+    assert (result.status, result.detail[:28]) == ("warn", "synchronous_standby_names is")
+    assert "standby" in str(result.hint)
+    own_postgres_server.execute("ALTER SYSTEM SET synchronous_standby_names = 'other'", name)
+    own_postgres_server.execute("SELECT pg_reload_conf()", name)
+    end = time.monotonic() + START_SECONDS
+    while look().status != "ok":
+        assert time.monotonic() < end
 
 
 def test_a_link_to_no_ledger(tmp_path: Path) -> None:
@@ -206,7 +249,116 @@ def test_the_ledger(tmp_path: Path) -> None:
     result = ledger(tmp_path, store="ledger.db")
     assert (result.status, result.detail) == (
         "fail",
-        "accounts.store: 'ledger.db' is not \"sqlite:\" and the path of a file",
+        "accounts.store: 'ledger.db' is neither \"sqlite:\" and the path of a file nor the URL of a database",
     )
     (tmp_path / "a file").touch()
     assert ledger(tmp_path, store=f"sqlite:{tmp_path}/a file/x.db").status == "fail"
+
+
+def test_a_full_disk_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: Path("/dev/full").open("wb"))  # noqa: SIM115
+    assert unwritable(tmp_path) == f"{tmp_path}: cannot write in {tmp_path}: No space left on device"
+    result = ledger(tmp_path)
+    assert (result.status, "room" in (result.hint or "")) == ("fail", True)
+
+
+def test_a_damaged_ledger_is_seen_whose_first_page_is_whole(tmp_path: Path) -> None:
+    file = tmp_path / "accounts.db"
+    SqliteLedger(file).check()
+    pages = file.read_bytes()
+    file.write_bytes(pages[:8192] + os.urandom(len(pages) - 8192))
+    result = ledger(tmp_path)
+    assert (result.status, "accounts.db: is damaged" in result.detail) == ("fail", True)
+    assert "restore a backup" in (result.hint or "")
+
+
+def test_a_ledger_that_another_program_has_locked_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts_check, "_LOCK_SECONDS", 0.01)
+    file = tmp_path / "accounts.db"
+    SqliteLedger(file).check()
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        result = ledger(tmp_path)
+        assert (result.status, "is locked by another program" in result.detail) == ("fail", True)
+        assert "end that" in (result.hint or "")
+        other.execute("ROLLBACK")
+        assert ledger(tmp_path).status == "ok", "one that is open is fine"
+
+
+class AtOnce:
+    """A timer whose seconds pass when the connection is in the middle of its first statement."""
+
+    def __init__(self, seconds: float, interrupt: Any) -> None:
+        self.calls: list[Any] = [seconds]
+        self._interrupt = interrupt
+
+    def start(self) -> None:
+        def interrupt() -> int:
+            self._interrupt()
+            return 0
+
+        self._interrupt.__self__.set_progress_handler(interrupt, 1)
+
+    def cancel(self) -> None:
+        self._interrupt.__self__.set_progress_handler(None, 0)
+        self.calls.append("cancel")
+
+    def join(self) -> None:
+        self.calls.append("join")
+
+
+def test_a_large_ledger_is_read_for_some_seconds_only(tmp_path: Path) -> None:
+    """By a thread of its own: SQLite reads the whole file in one instruction."""
+    timers: list[AtOnce] = []
+
+    def timer(seconds: float, interrupt: Any) -> AtOnce:
+        timers.append(AtOnce(seconds, interrupt))
+        return timers[-1]
+
+    file = tmp_path / "accounts.db"
+    SqliteLedger(file).check()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'usage_month'").fetchone()
+    with file.open("r+b") as damaged:
+        damaged.seek((page - 1) * 4096)
+        damaged.write(b"x" * 4096)
+    with pytest.raises(StoreFailed, match="is damaged"):
+        accounts_check.check_accounts_file(file)
+    accounts_check.check_accounts_file(file, timer)  # what is damaged comes after these seconds
+    assert [one.calls for one in timers] == [[accounts_check.CHECK_SECONDS, "cancel", "join"]]
+
+
+def test_the_log_of_a_ledger_whose_process_was_killed_is_left_as_it_is(tmp_path: Path) -> None:
+    file, left = tmp_path / "accounts.db", tmp_path / "left"
+    left.mkdir()
+    SqliteLedger(file).check()
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute("PRAGMA wal_autocheckpoint = 0")
+        other.execute("UPDATE ledger_state SET dropped_before = 5")
+        for name in ("accounts.db", "accounts.db-wal", "accounts.db-shm"):
+            (left / name).write_bytes((tmp_path / name).read_bytes())
+    before = {name: (left / name).read_bytes() for name in ("accounts.db", "accounts.db-wal")}
+    assert before["accounts.db-wal"]
+    accounts_check.check_accounts_file(left / "accounts.db")
+    assert {name: (left / name).read_bytes() for name in before} == before
+
+
+def captured(directory: Path, **settings: Any) -> list[Result]:
+    config = Config.from_dict({"server": {"state_dir": str(directory)}, **settings})
+    results = check_state(DoctorContext(None, {}, {}, {}, Loaded(config, ())))
+    return [result for result in results if result.check == "captured bodies"]
+
+
+def test_whose_bodies_are_kept_is_said_where_any_are(tmp_path: Path) -> None:
+    assert captured(tmp_path) == []
+    on = {"capture": {"enabled": True, "without_account": True, "days": 1}}
+    (result,) = captured(tmp_path, **on)
+    assert result.status == "ok"
+    assert result.detail == f"of all requests without a virtual key, in {tmp_path}/captures.db for a day"
+    (result,) = captured(tmp_path, capture={"enabled": True})
+    assert (result.status, "no key can opt in" in result.detail) == ("fail", True)
+    (tmp_path / "captures.db").write_bytes(b"x" * 200)
+    (result,) = captured(tmp_path)
+    assert (result.status, "has those of before" in result.detail) == ("warn", True)
+    (result,) = captured(tmp_path, **on)
+    assert (result.status, "is not a database" in result.detail) == ("warn", True)

@@ -30,6 +30,12 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return directory
 
 
+def used(**fields: object) -> str:
+    """The line of a request that read a prompt of 1,000 tokens."""
+    tokens = {"input_tokens": 90, "cache_read_tokens": 900, "cache_write_tokens": 10, "output_tokens": 100}
+    return line("request", model="claude-sonnet-4-6", deployment="claude-sonnet-4-6@global", **tokens, **fields)
+
+
 def logs(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["logs", *arguments])
 
@@ -139,3 +145,86 @@ def test_where_there_are_no_log_files_it_says_why(tmp_path: Path) -> None:
         run("logs", home=tmp_path),
         run("logs", "--set", "logs.file=false", home=tmp_path),
     )
+
+
+def test_what_a_request_cost_and_read_from_the_cache_are_columns(home: Path) -> None:
+    """3 USD a million of input, 0.30 of reads, 3.75 of writes, 15 of output; the second has no known price."""
+    unknown = used(request_id="req_b").replace("claude-sonnet-4-6", "claude-nobody-knows")
+    (home / TODAY).write_text(used(request_id="req_a") + unknown + line("request", status=401) + line("start"))
+    shown = [one.partition("request  ")[2] for one in logs().stdout.splitlines() if " request " in one]
+    assert [one[:18] for one in shown[:2]] == ["  $0.002077  90%  ", "          –  90%  "]
+    assert [one[18:].split()[-1] for one in shown[:2]] == ["request_id=req_a", "request_id=req_b"]
+    assert shown[2] == "status=401"
+
+
+def test_the_cost_of_the_row_counts_where_the_line_has_it(home: Path) -> None:
+    exact = used(request_id="exact", cost_usd="0.5", key_name="laptop")
+    odd = used(request_id="odd", cost_usd="much") + used(request_id="number", cost_usd=0.5)
+    (home / TODAY).write_text(exact + odd)
+    shown = [one.partition("request  ")[2] for one in logs().stdout.splitlines() if " request " in one]
+    assert [one[:11].strip() for one in shown] == ["$0.500000", "$0.002077", "$0.002077"]
+    for filters in (("--min-cost", "0.4"), ("--key", "laptop")):
+        lines = logs("--json", *filters).stdout.splitlines()
+        assert [json.loads(one)["request_id"] for one in lines] == ["exact"], filters
+
+
+def test_writes_for_an_hour_and_searches_cost_what_they_cost_in_the_ledger(home: Path) -> None:
+    (home / TODAY).write_text(used(cache_write_1h_tokens=10, web_searches=1))
+    assert "$0.012100" in logs().stdout  # 10 tokens at 6 USD a million in place of 3.75, and a search for a cent
+
+
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        ((), ["ok", "failed", "gone", "refused", "early", "attempt", "text"]),
+        (("--key", "key_a"), ["ok", "failed", "early"]),
+        (("--team", "team_b"), ["ok"]),
+        (("--team", "team_a"), ["ok", "failed"]),
+        (("--team", "team"), []),
+        (("--model", "FAST"), ["ok"]),
+        (("--model", "claude-sonnet-4-6"), ["ok", "gone", "early"]),
+        (("--failed",), ["failed", "refused", "early"]),
+        (("--min-cost", "0.002"), ["ok", "gone"]),
+        (("--min-cost", "0.01"), []),
+        (("--min-cost", "0.002", "--key", "key_a"), ["ok"]),
+        (("--failed", "--level", "error"), []),
+    ],
+)
+def test_filters_leave_lines_of_requests_that_meet_all_of_them(
+    home: Path, arguments: tuple[str, ...], shown: list[str]
+) -> None:
+    refused = line("request_refused", "warning", request_id="early", key="key_a", requested_model="Claude-Sonnet-4-6")
+    (home / TODAY).write_text(
+        used(request_id="ok", outcome="ok", key="key_a", team="team_a/team_b", route="fast")
+        + line("request", request_id="failed", outcome="upstream_error", key="key_a", team="team_a", route="slow")
+        + used(request_id="gone", outcome="client_gone", key="key_b")
+        + line("request", request_id="refused", outcome="client_error", refused=True)
+        + refused
+        + line("attempt_failed", "warning", request_id="attempt")
+        + "text\n"
+    )
+    result = logs("--json", *arguments)
+    assert result.exit_code == 0
+    lines = [json.loads(one) for one in result.stdout.splitlines()]
+    assert [one.get("request_id", one.get("unparsed")) for one in lines] == shown
+
+
+def test_the_number_of_lines_is_that_of_those_that_are_shown(home: Path) -> None:
+    (home / YESTERDAY).write_text(used(request_id="old", outcome="ok", key="key_a"))
+    (home / TODAY).write_text(used(request_id="other", outcome="ok", key="key_b") * 500)
+    assert "request_id=old" in logs("-n", "1", "--key", "key_a").stdout
+
+
+def test_an_amount_that_cannot_be_read_is_an_error(home: Path) -> None:
+    (home / TODAY).write_text(used())
+    result = logs("--min-cost", "much")
+    assert result.exit_code == 1
+    assert "--min-cost: 'much' is not an amount" in result.stderr
+    assert "hint: Expected" in result.stderr
+
+
+@pytest.mark.parametrize("broken", [{"timestamp": "?"}, {"model": 7}, {"output_tokens": "many"}, {"deployment": None}])
+def test_a_line_of_another_shape_is_shown_without_a_cost(home: Path, broken: dict[str, object]) -> None:
+    (home / TODAY).write_text(json.dumps({**json.loads(used()), **broken}) + "\n")
+    assert logs().exit_code == 0
+    assert logs("--min-cost", "0", "--json").exit_code == 0

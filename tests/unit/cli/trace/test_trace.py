@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from modelmux.claude.prompt_digests import PromptDigests
-from modelmux.cli.trace.prompt_cache import as_json, duration, sentences
 from modelmux.cli.trace.timeline import explained, listed
+from modelmux.store.traces.prompt_cache import as_json, duration, sentences
 from modelmux.store.traces.record import Tokens, Trace, TracedAttempt, TracedNotice
+from support.captures import keep
 from support.cli import CommandResult
 from support.cli import run as run_command
 from support.traces import AT, MODEL, SECOND, trace, write
@@ -163,6 +164,35 @@ def test_all_that_is_known_is_shown_and_nothing_moves_the_cursor() -> None:
 
 def run(folder: Path, *arguments: str) -> CommandResult:
     return run_command("trace", *arguments, "--set", f"server.state_dir={folder}", home=folder)
+
+
+def test_bodies_that_were_captured_are_shown(tmp_path: Path) -> None:
+    begin = round(time.time()) - AT // SECOND - 60
+    shown = trace(1, seconds=begin, is_captured=True)
+    write(tmp_path / "traces.db", [shown], AT + begin * SECOND)
+    gone = run(tmp_path, "req_1")
+    assert gone.code == 0
+    assert "its bodies were captured and are not there any more: they are kept for 3 days" in gone.stderr
+    keep(tmp_path / "captures.db", shown, b'{"prompt":"' + b"long " * 1_500 + b'"}', response=b"response\x1b[2J")
+    text = run(tmp_path, "req_1").stdout
+    assert "--- client's request, POST /v1/messages, 7,513 bytes" in text
+    assert "… 3,513 more characters; --json prints all" in text
+    assert '--- attempt 1, request to the upstream, 16 bytes\n{"max_tokens":1}' in text
+    assert "--- attempt 1, reply, 11 bytes\ndata: reply" in text
+    assert "--- attempt 2, reply: none" in text
+    assert "--- client's response, 50 bytes, cut\nresponse[2J" in text
+    bodies = json.loads(run(tmp_path, "req_1", "--json").stdout)["bodies"]
+    assert bodies["request"]["text"].endswith('long "}')
+    assert bodies["headers"] == {"anthropic-beta": "b"}
+    assert [one["number"] for one in bodies["attempts"]] == [1, 2]
+    (tmp_path / "traces.db").unlink()
+    assert "--- client's request" in run(tmp_path, "req_1").stdout  # bodies are kept longer than records
+
+
+def test_bodies_of_a_moment_ago_are_not_written_yet(tmp_path: Path) -> None:
+    now = time.time() - AT / SECOND
+    write(tmp_path / "traces.db", [trace(1, seconds=now + 1000, is_captured=True)], AT + round(now * SECOND))
+    assert "not written yet" in run(tmp_path, "req_1").stderr
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_sums_that_are_right(tmp_path: Path) -> None:
     }
 
 
-def test_sums_that_differ_are_listed_and_only_repaired_on_request(tmp_path: Path) -> None:
+def test_a33_sums_that_differ_are_listed_and_only_repaired_on_request(tmp_path: Path) -> None:
     ledger = MemoryLedger()
     ledger.differences = [
         Difference("2026-11-20T12 key_1 requests", 2, 3),
@@ -100,7 +100,7 @@ def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
     )
 
 
-def test_a_dry_run_writes_nothing_and_a_run_leaves_todays_cost(tmp_path: Path, ledger: MemoryLedger) -> None:
+def test_a32_a_dry_run_writes_nothing_and_a_run_leaves_todays_cost(tmp_path: Path, ledger: MemoryLedger) -> None:
     before = dict(ledger.rows)
     dry = json.loads(usage(tmp_path, ledger, "rerate", "--dry-run", "--json").stdout)
     assert ledger.rows == before

@@ -56,7 +56,7 @@ def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
     )
 
 
-def test_our_own_export_has_no_difference(tmp_path: Path) -> None:
+def test_a36_our_own_export_has_no_difference(tmp_path: Path) -> None:
     counts = TokenCounts(input=1_000, output=7)
     ledger = MemoryLedger([
         entry(f"2026-11-{day}T{hour}:30", model=model, counts=counts, cost=Cost(input=day * 1_001, output=hour * 77))

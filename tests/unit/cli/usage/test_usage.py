@@ -81,6 +81,20 @@ def test_what_it_prints(tmp_path: Path, ledger: MemoryLedger) -> None:
     )
 
 
+def test_the_groups_that_cost_most_and_the_sum_of_the_others(tmp_path: Path, ledger: MemoryLedger) -> None:
+    all_rows = rows(tmp_path, ledger, *MONTH, "--by", "key")
+    first, others = rows(tmp_path, ledger, *MONTH, "--by", "key", "--top", "1")
+    assert first == {"others": 0, **all_rows[0]}
+    assert (others["others"], others["key"], others["key_name"]) == (len(all_rows) - 1, None, None)
+    assert others["requests"] == sum(row["requests"] for row in all_rows[1:])
+    lines = usage(tmp_path, ledger, *MONTH, "--by", "key,model", "--top", "1").stdout.splitlines()
+    assert [line.split()[0] for line in lines[-3:]] == ["ci", "3_others", "TOTAL"]
+    assert len(lines[-1].split()) == len(lines[-2].split())
+    result = usage(tmp_path, ledger, "--top", "0")
+    assert "--top" in result.stderr
+    assert usage(tmp_path, ledger, *MONTH, "--by", "day", "--top", "1").code == 0
+
+
 def test_a_directory_that_cannot_be_read_costs_the_names_alone(tmp_path: Path, ledger: MemoryLedger) -> None:
     def fail(_: object) -> Directory:
         raise StoreFailed("/x/accounts.db: there were keys")
@@ -96,7 +110,7 @@ def test_without_a_period_it_is_the_last_thirty_days(tmp_path: Path, ledger: Mem
     assert usage(tmp_path, ledger, "--last", "24h").stdout.startswith("2026-11-30T13:00:00Z to 2026-12-01T13:00:00Z")
 
 
-def test_the_zone_decides_which_day_a_request_is_of(tmp_path: Path, ledger: MemoryLedger) -> None:
+def test_a34_the_zone_decides_which_day_a_request_is_of(tmp_path: Path, ledger: MemoryLedger) -> None:
     def requests(*options: str) -> dict[str, int]:
         each = rows(tmp_path, ledger, "--by", "month", "--period", "2026-10..2026-12", *options)
         return {row["start"]: row["requests"] for row in each}
@@ -195,7 +209,7 @@ def test_prices_of_the_operator_are_named(tmp_path: Path, ledger: MemoryLedger) 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--by", "model,outcome"), "'outcome' is not one of key, team, person, model, hour, day, month and tag:NAME"),
+        (("--by", "model,outcome"), "'outcome' is not one of key, team, person, model, hour, day, week, month"),
         (("--by", "day,hour"), "day and hour exclude each other"),
         (("--by", "tag:"), "'tag:' is not one of"),
         (("--where", "key"), "'key' is not NAME=VALUE"),
@@ -254,8 +268,17 @@ def test_without_a_ledger_it_says_how_to_get_one(tmp_path: Path) -> None:
         f"error: there is no ledger at {tmp_path}/.local/state/modelmux/accounts.db\nhint: "
     )
     assert list(tmp_path.iterdir()) == []
-    wrong = run("usage", "--set", "accounts.store=postgresql://h/d", home=tmp_path)
+    wrong = run("usage", "--set", "accounts.store=mysql://h/d", home=tmp_path)
     assert (wrong.code, wrong.stderr.count("error: accounts.store")) == (1, 1)
+
+
+def test_a_database_that_cannot_be_reached_is_named_with_a_remedy(tmp_path: Path) -> None:
+    pytest.importorskip("asyncpg", reason="the extra postgres is not installed")
+    wrong = run("usage", "--set", "accounts.store=postgresql://u:canary@127.0.0.1:1/d", home=tmp_path)
+    assert (wrong.code, wrong.stdout) == (1, "")
+    assert "postgresql://127.0.0.1:1/d: cannot be reached" in wrong.stderr
+    assert "check host and port of accounts.store" in wrong.stderr
+    assert "canary" not in wrong.stderr
 
 
 def test_what_clients_wrote_cannot_control_the_terminal(tmp_path: Path) -> None:

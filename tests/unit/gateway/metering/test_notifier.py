@@ -19,8 +19,8 @@ from modelmux.accounts.windows import WindowRule
 from modelmux.config.price_overrides import AccountsConfig
 from modelmux.config.values import Secret
 from modelmux.errors import UpstreamUnreachable
+from modelmux.gateway.metering.endpoints import Endpoints, configured
 from modelmux.gateway.metering.notifier import CLAIMED_FOR, Notifier
-from modelmux.gateway.metering.webhook import Webhook
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
@@ -64,11 +64,14 @@ class World:
     def __init__(self, folder: Path, *script: Any, url: str | None = URL) -> None:
         self.ledger = SqliteLedger(folder / "accounts.db")
         self.upstream = FakeUpstream(script)
+        self.guarded = FakeUpstream([])
         self.clock = Clock(NOW)
         self.log = LevelLog()
         accounts = AccountsConfig(webhook=Secret(url) if url else None, webhook_secret=Secret("s3cret"))
         runtime = Runtime(now=self.clock, sleep=self._sleep)
-        self.notifier = Notifier(self.ledger, Webhook.of(accounts), runtime, self.log)
+        self.notifier = Notifier(
+            self.ledger.alerts, Endpoints(accounts), runtime, self.log, open_guarded=lambda: self.guarded
+        )
         self.rows = 0
 
     async def _sleep(self, seconds: float) -> None:
@@ -172,7 +175,7 @@ async def test_a_delivery_that_fails_is_repeated_and_logged_once(
     assert "hidden" not in repr(world.log.lines)
 
 
-async def test_what_was_not_delivered_before_a_restart_is_delivered_after_it(tmp_path: Path) -> None:
+async def test_a22_what_was_not_delivered_before_a_restart_is_delivered_after_it(tmp_path: Path) -> None:
     """The first process ends within the delivery, which does not hold it up."""
     first = World(tmp_path)
     asked = asyncio.Event()
@@ -212,16 +215,16 @@ async def test_two_processes_do_not_both_deliver_and_count_a_window_together(tmp
 async def test_a_store_that_fails_is_logged_once_and_tried_again(tmp_path: Path) -> None:
     world = World(tmp_path, ok)
     await world.spend(60)
-    due_alert, failures = world.ledger.due_alert, 3
+    hand_out, failures = world.ledger.alerts.hand_out, 3
 
-    async def failing(now: int, until: int) -> Any:
+    async def failing(*arguments: Any) -> Any:
         nonlocal failures
         failures -= 1
         if failures >= 0:
             raise StoreFailed("disk full") if failures else ValueError("x")
-        return await due_alert(now, until)
+        return await hand_out(*arguments)
 
-    world.ledger.due_alert = failing  # type: ignore[method-assign]
+    world.ledger.alerts.hand_out = failing  # type: ignore[method-assign]
     await world.run(1)
     await world.end()
     assert world.log.levels == ["error", "warning", "info"]
@@ -262,7 +265,7 @@ async def test_over_a_real_connection(body: bytes, tmp_path: Path) -> None:
 
 
 async def test_nothing_is_signed_without_a_secret() -> None:
-    webhook = Webhook.of(AccountsConfig(webhook=Secret("https://hooks.example.com")))
+    webhook = configured(AccountsConfig(webhook=Secret("https://hooks.example.com")))
     assert webhook is not None
-    call = webhook.call(b"{}", 1)
+    call = webhook.call(b"{}", "dlv_a", 1)
     assert (call.target, b"x-modelmux-signature" in dict(call.headers)) == ("/", False)

@@ -13,10 +13,15 @@ from typing import Any
 import pytest
 
 from behaviour.test_budgets_are_never_passed import NANO, World, unanswered
+from modelmux.accounts.journal_record import JournalRecord, decode_record
+from modelmux.catalog.models import builtin
+from modelmux.claude.demand import Demand
 from modelmux.gateway.metering.recovery import Recovery
+from modelmux.gateway.metering.request_journal import Note
 from modelmux.store.journal.journal import Journal, take_dead
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.telemetry.records import AttemptRecord
+from modelmux.wire.anthropic import Usage
 from support.fakes import message_reply
 
 
@@ -103,3 +108,36 @@ async def test_a_stop_with_running_requests_leaves_their_notes(tmp_path: Path) -
     assert dead is not None
     assert dead.texts == [b"one"]
     dead.close()
+
+
+class _Texts:
+    """A journal that remembers what was written."""
+
+    def __init__(self) -> None:
+        self.texts: list[bytes] = []
+
+    def write(self, slot: object, text: bytes) -> object:
+        self.texts.append(text)
+        return slot or object()
+
+
+def test_a_call_that_has_ended_is_noted_though_the_next_one_never_leaves() -> None:
+    """A reply that pauses for its tools, whose continuation finds no slot."""
+    texts, attempts, demand = _Texts(), list[AttemptRecord](), Demand(prompt=1_000, output=64_000)
+    note = Note(texts, JournalRecord(bytes(16), 1, "key", None, "", "chat", "chat", "r", True), attempts)  # type: ignore[arg-type]
+
+    def begin(number: int) -> AttemptRecord:
+        note.add(demand, None)
+        attempts.append(AttemptRecord(number, False, "d", builtin().cards[0], 0.0, location="global", note=note))
+        return attempts[-1]
+
+    first = begin(1)
+    first.mark_sent()
+    first.usage = Usage(7, output_tokens=1)
+    note.save()
+    first.usage, first.is_complete, first.output_reported = Usage(7, output_tokens=3), True, True
+    first.end(1.0)
+    begin(2).end(2.0)
+    note.end()
+    (call,) = decode_record(texts.texts[-1]).calls
+    assert (call.is_ended, call.usage) == (True, Usage(7, output_tokens=3))

@@ -13,7 +13,7 @@ from modelmux.app import Gateway
 from modelmux.config import Config, ConfigError
 from modelmux.config.restart import restart_needed
 from modelmux.gateway.metering.metering import Metering
-from modelmux.gateway.metering.retention import DAY, Retention
+from modelmux.gateway.metering.retention import DAY, HOUR, LATE, Retention
 from modelmux.runtime import Runtime
 from modelmux.store.local_state import LocalState
 from support.fakes import FakeTokens, FakeUpstream
@@ -49,18 +49,20 @@ class World:
         self.ledger = MemoryLedger(rows)
         self.log = LevelLog()
         self.slept: list[float] = []
-        self.next_day = asyncio.Event()
+        self.hours: asyncio.Semaphore = asyncio.Semaphore(0)
         runtime = Runtime(now=lambda: NOW, sleep=self.sleep)
         self.retention = Retention(self.ledger, 400 * DAY, runtime, self.log)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        await self.next_day.wait()
-        self.next_day.clear()
+        await self.hours.acquire()
 
-    async def run(self, times: int) -> None:
-        self.next_day.set()
-        await until(lambda: len(self.slept) == times)
+    async def run(self, hours: int) -> None:
+        """So many more."""
+        before = len(self.slept)
+        for _ in range(hours):
+            self.hours.release()
+        await until(lambda: len(self.slept) == before + hours)
 
 
 async def test_rows_are_dropped_after_the_start_and_then_once_a_day() -> None:
@@ -69,12 +71,27 @@ async def test_rows_are_dropped_after_the_start_and_then_once_a_day() -> None:
     world.retention.start()
     await until(lambda: len(world.slept) == 1)
     assert len(world.ledger.rows) == 2
-    await world.run(2)
+    await world.run(23)
+    assert len(world.ledger.dropped) == 1
+    await world.run(1)
+    assert world.ledger.prepared == [round(NOW * 1_000_000)] * 2
     assert world.ledger.dropped == [round((NOW - 400 * DAY) * 1_000_000)] * 2
-    assert world.slept == [DAY, DAY]
+    assert world.slept == [HOUR] * 25
     await world.retention.aclose()
     await world.retention.aclose()
     assert world.log.messages == [("info", "2 rows of the ledger older than 400 days were dropped")]
+
+
+async def test_sums_that_a_correction_of_many_rows_made_slower_are_made_anew_within_an_hour() -> None:
+    world = World(1)
+    world.retention.start()
+    await until(lambda: len(world.slept) == 1)
+    assert len(world.ledger.sealed) == 1
+    await world.run(3)
+    assert world.ledger.sealed == [round((NOW - LATE) * 1_000_000)] * 4
+    await world.run(22)
+    assert len(world.ledger.sealed) == 26
+    await world.retention.aclose()
 
 
 async def test_a_failure_is_logged_and_made_up_for_the_next_day() -> None:
@@ -82,11 +99,30 @@ async def test_a_failure_is_logged_and_made_up_for_the_next_day() -> None:
     world.ledger.failure = "disk full"
     world.retention.start()
     await until(lambda: len(world.slept) == 1)
-    ((level, message),) = world.log.messages
-    assert (level, "disk full" in message) == ("error", True)
+    assert [(level, "disk full" in message) for level, message in world.log.messages] == [("error", True)] * 3
     world.ledger.failure = None
-    await world.run(2)
+    await world.run(24)
     assert world.ledger.rows == {}
+    assert world.slept == [HOUR] * 25
+    await world.retention.aclose()
+
+
+async def test_days_that_could_not_be_prepared_are_tried_each_hour() -> None:
+    """Risk: a backup uses the ledger each day at the time of the only try, until no day ahead has a partition."""
+    world = World()
+    world.ledger.failure = "in use"
+    world.retention.start()
+    await until(lambda: len(world.slept) == 1)
+    await world.run(22)
+    assert world.ledger.prepared == []
+    assert sum("tried each hour" in message for _, message in world.log.messages) == 1, "told once a day"
+    world.ledger.failure = None
+    await world.run(1)
+    assert len(world.ledger.prepared) == 1, "on the same day"
+    await world.run(1)
+    assert len(world.ledger.prepared) == 2, "the next day's"
+    await world.run(23)
+    assert len(world.ledger.prepared) == 2, "once a day"
     await world.retention.aclose()
 
 

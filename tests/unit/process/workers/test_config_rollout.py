@@ -10,11 +10,13 @@ import msgspec
 import pytest
 
 from modelmux.config import Config, ConfigError, Loaded
+from modelmux.config.effective_config import NO_SETTINGS, Settings
+from modelmux.config.load import load_text
 from modelmux.process.reload import ReloadResult
 from modelmux.process.workers.config_rollout import APPLY_TIMEOUT, ConfigRollout
 from modelmux.process.workers.forked import run_forked
 from modelmux.process.workers.protocol import Shutdown
-from modelmux.process.workers.worker_slot import State, WorkerSlot
+from modelmux.process.workers.worker_slot import ADMIN, State, WorkerSlot
 from modelmux.telemetry.log import null_logger
 from support.log_lines import Lines
 
@@ -57,6 +59,29 @@ def test_all_running_workers_get_the_configuration_and_the_last_one_completes_it
     rollout.on_exit(peers[1], 0.2)  # it exited: its successor starts with the new one
     assert results == [ReloadResult([], ["a warning"])]
     assert not rollout.in_progress
+
+
+def test_only_the_process_of_the_pages_gets_the_settings_to_show() -> None:
+    worker, admin = Peer(1), Peer(ADMIN)
+    text = '[vertex]\nproject = "p"\nlocation = "eu"\n[auth]\naccess_token = "canary"\n'
+    rollout, _ = new_rollout([worker, admin], lambda: load_text(text, "c.toml"))
+    assert rollout.settings == NO_SETTINGS
+    rollout.start(0.0)
+    assert worker.received[0].settings == b""
+    settings = msgspec.msgpack.decode(admin.received[0].settings, type=Settings)
+    assert settings == rollout.settings, "also for the next such process"
+    shown = {one.name: (one.value, one.origin) for one in settings.values}
+    assert shown["vertex.location"] == ("eu", "c.toml:3")
+    assert b"canary" not in admin.received[0].settings
+
+
+def test_a_configuration_that_is_rejected_is_not_shown() -> None:
+    def read() -> Loaded:
+        raise ConfigError(["no good"])
+
+    rollout, _ = new_rollout([Peer(ADMIN)], read)
+    rollout.start(0.0)
+    assert rollout.settings == NO_SETTINGS
 
 
 def test_an_invalid_configuration_is_sent_to_no_worker() -> None:

@@ -11,6 +11,7 @@ from modelmux.accounts.directory import Changes, Directory
 from modelmux.errors import StoreUnavailable
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed
+from modelmux.store.directory.base import Pace
 from modelmux.store.directory.feed import FRESH_FOR, INTERVAL, Feed
 from support.http_peers import until
 
@@ -43,7 +44,7 @@ class Scripted:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, pace: Pace | None = None) -> None:
         self.store = Scripted()
         self.slept: list[float] = []
         self.problems: list[str | None] = []
@@ -53,7 +54,7 @@ class World:
         self.awake.set()
         runtime = Runtime(sleep=self.sleep, clock=lambda: self.time)
         self.changes: list[Directory] = []
-        self.feed = Feed(store, Directory(), runtime, self.problems.append, self.changes.append)
+        self.feed = Feed(store, Directory(), runtime, self.problems.append, self.changes.append, pace)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -76,6 +77,28 @@ async def test_it_follows_changes() -> None:
     assert INTERVAL <= 0.5, "a revoked key is refused within a second"
     await world.feed.aclose()
     assert world.store.closed
+
+
+async def test_a_store_of_many_nodes_says_when_to_look() -> None:
+    announced = asyncio.Event()
+
+    async def next_look(sleep: Any) -> None:
+        await announced.wait()
+        announced.clear()
+
+    world = World(Pace(next_look, 3.0))
+    world.feed.watch()
+    changed = world.store.next()
+    await asyncio.sleep(0)
+    assert world.store.reads == 0
+    announced.set()
+    await until(lambda: world.feed.current is changed)
+    assert world.slept == []
+    world.time += 3.0
+    assert not world.feed.is_stale
+    world.time += 0.1
+    assert world.feed.is_stale
+    await world.feed.aclose()
 
 
 async def test_nothing_is_read_before_it_watches() -> None:

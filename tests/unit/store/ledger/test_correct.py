@@ -22,11 +22,15 @@ from modelmux.accounts.resolve import resolve
 from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery
 from modelmux.accounts.uuid7 import format_id
-from modelmux.store.directory.base import Author
+from modelmux.config.postgres_url import parse_postgres_url
+from modelmux.store.directory.base import Author, DirectoryStore
+from modelmux.store.directory.postgres_directory import PostgresDirectory
 from modelmux.store.directory.receipts import Once, OtherRequest
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
-from modelmux.store.ledger.base import EntryQuery
+from modelmux.store.keyed_mark import KeyedMark
+from modelmux.store.ledger.base import EntryQuery, Ledger
 from modelmux.store.ledger.in_doubt import rows_in_doubt
+from modelmux.store.ledger.postgres_ledger import PostgresLedger
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.directories import NOW, budget, directory_of
 from support.ledgers import DAY, START, entry, id_at
@@ -40,26 +44,48 @@ def doubt(number: int = 1, **fields: Any) -> Entry:
     return entry(number, kind="in_doubt", model="opus", cost=Cost(output=1_000), debits=((WINDOW, 1_000),), **fields)
 
 
-async def decided(ledger: SqliteLedger, id: bytes, cost: int | None, once: Once | None = None) -> Any:
+async def decided(ledger: Ledger, id: bytes, cost: int | None, once: Once | None = None) -> Any:
     def decide(row: Entry, corrections: Sequence[Entry]) -> Entry | None:
         return resolve(BUDGETS, row, corrections, cost, "it was so")
 
     return await ledger.correct(id, decide, ANN, NOW, once)
 
 
+class Stores:
+    """Opens stores of one database."""
+
+    def __init__(self, path: Path, url: str | None) -> None:
+        self._path = path
+        self._url = None if url is None else parse_postgres_url(url)
+
+    def ledger(self) -> Ledger:
+        return SqliteLedger(self._path) if self._url is None else PostgresLedger(self._url)
+
+    def directory(self) -> DirectoryStore:
+        if self._url is None:
+            return SqliteDirectory(self._path)
+        return PostgresDirectory(self._url, KeyedMark(self._path))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+    url = request.getfixturevalue("postgres_url") if request.param == "postgres" else None
+    return Stores(tmp_path / "accounts.db", url)
+
+
 @pytest.fixture
-async def ledger(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
-    one = SqliteLedger(tmp_path / "accounts.db")
+async def ledger(stores: Stores) -> AsyncIterator[Ledger]:
+    one = stores.ledger()
     yield one
     await one.aclose()
 
 
-async def cost_of(ledger: SqliteLedger) -> int:
+async def cost_of(ledger: Ledger) -> int:
     rows = await ledger.usage(UsageQuery(start=START, end=START + DAY))
     return sum(row.cost.total for row in rows)
 
 
-async def test_usage_and_windows_follow_and_the_sums_are_right(ledger: SqliteLedger) -> None:
+async def test_usage_and_windows_follow_and_the_sums_are_right(ledger: Ledger) -> None:
     row = doubt()
     await ledger.append([row])
     assert (await cost_of(ledger), await ledger.windows([WINDOW])) == (1_000, {WINDOW: (1_000, 0)})
@@ -74,8 +100,8 @@ async def test_usage_and_windows_follow_and_the_sums_are_right(ledger: SqliteLed
     assert await decided(ledger, id_at(START, 99), 1) is None
 
 
-async def test_decisions_of_many_at_once_are_one(ledger: SqliteLedger, tmp_path: Path) -> None:
-    row, other = doubt(), SqliteLedger(tmp_path / "accounts.db")
+async def test_decisions_of_many_at_once_are_one(ledger: Ledger, stores: Stores) -> None:
+    row, other = doubt(), stores.ledger()
     await ledger.append([row])
     await asyncio.gather(*(decided(one, row.id, 250) for one in (ledger, other) for _ in range(5)))
     assert len(await ledger.corrections([row.id])) == 1
@@ -83,8 +109,8 @@ async def test_decisions_of_many_at_once_are_one(ledger: SqliteLedger, tmp_path:
     await other.aclose()
 
 
-async def test_who_decided_is_in_the_log_and_the_directory_stays(ledger: SqliteLedger, tmp_path: Path) -> None:
-    store = SqliteDirectory(tmp_path / "accounts.db")
+async def test_who_decided_is_in_the_log_and_the_directory_stays(ledger: Ledger, stores: Stores) -> None:
+    store = stores.directory()
     known, _ = await store.change(lambda d: save_team(d, Team(id="team_a", name="a")), ANN, NOW)
     row = doubt()
     await ledger.append([row])
@@ -104,7 +130,7 @@ async def test_who_decided_is_in_the_log_and_the_directory_stays(ledger: SqliteL
     await store.aclose()
 
 
-async def test_a_request_that_is_repeated_decides_once(ledger: SqliteLedger) -> None:
+async def test_a_request_that_is_repeated_decides_once(ledger: Ledger) -> None:
     def once(fingerprint: bytes) -> Once:
         def repeat(_: Directory, receipt: Any) -> Edit:
             raise AssertionError(receipt)
@@ -122,7 +148,7 @@ async def test_a_request_that_is_repeated_decides_once(ledger: SqliteLedger) -> 
         await decided(ledger, row.id, 250, once(b"2"))
 
 
-async def test_what_cannot_be_decided_writes_nothing(ledger: SqliteLedger) -> None:
+async def test_what_cannot_be_decided_writes_nothing(ledger: Ledger) -> None:
     row = entry(2)
     await ledger.append([row])
     with pytest.raises(FieldError, match="not in doubt"):
@@ -132,7 +158,7 @@ async def test_what_cannot_be_decided_writes_nothing(ledger: SqliteLedger) -> No
     assert await ledger.verify() == []
 
 
-async def test_rows_in_doubt_are_those_nothing_was_decided_for(ledger: SqliteLedger) -> None:
+async def test_rows_in_doubt_are_those_nothing_was_decided_for(ledger: Ledger) -> None:
     rows = [doubt(number) for number in range(1, 6)]
     await ledger.append([*rows, *(entry(number) for number in range(10, 20))])
     await decided(ledger, rows[1].id, 250)

@@ -11,7 +11,15 @@ import pytest
 
 from modelmux.config import Config, ConfigError
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger.open_ledger import NoLedger, ledger_path, open_existing_ledger, open_ledger
+from modelmux.store.ledger.open_ledger import (
+    NoLedger,
+    database_of,
+    existing_path,
+    ledger_path,
+    open_existing_ledger,
+    open_ledger,
+    store_name,
+)
 
 MODULE = "modelmux.store.ledger.sqlite_ledger"
 
@@ -25,7 +33,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Path, tuple[str, ...]]
     """The arguments with which a ledger was opened; its module need not work."""
     calls: list[tuple[Path, tuple[str, ...]]] = []
     module = ModuleType(MODULE)
-    module.SqliteLedger = lambda path, tags: calls.append((path, tags))  # type: ignore[attr-defined]
+    module.SqliteLedger = lambda path, tags, **_: calls.append((path, tags))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, MODULE, module)
     return calls
 
@@ -39,11 +47,27 @@ def test_a_relative_file_is_in_the_state_directory(tmp_path: Path) -> None:
     assert ledger_path(config("sqlite:~/a.db"), home) == Path.home() / "a.db"
 
 
-@pytest.mark.parametrize("store", ["accounts.db", "sqlite:", "sqlite:///x.db", "postgresql://h/d"])
+@pytest.mark.parametrize("store", ["accounts.db", "sqlite:", "sqlite:///x.db", "mysql://u:canary@h/d"])
 def test_another_store_is_an_error_with_a_remedy(store: str) -> None:
     with pytest.raises(ConfigError, match=r"accounts\.store") as caught:
         ledger_path(config(store), {"HOME": "/h"})
     assert "sqlite:accounts.db" in (caught.value.hint or "")
+    assert "canary" not in str(caught.value.problems)
+
+
+def test_a_database_is_shown_without_its_password_and_a_node_has_files_of_its_own(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path)}
+    shared = config("postgresql://u:canary@h:5433/all%20accounts")
+    assert store_name(shared, home) == "postgresql://h:5433/all accounts"
+    assert ledger_path(shared, home) == tmp_path / "modelmux" / "accounts-all_accounts.node"
+    assert "canary" not in repr(open_ledger(shared, home))
+    assert database_of(config()) is None
+    with pytest.raises(NoLedger, match="postgresql://h:5433/all accounts") as caught:
+        existing_path(shared, home)
+    assert "pg_dump" in caught.value.hint
+    with pytest.raises(ConfigError, match=r"accounts.store: .*%2F") as bad:
+        open_ledger(config("postgresql://u:ca/canary@h/d"), home)
+    assert "canary" not in str(bad.value)
 
 
 def test_the_gateways_own_opening_makes_the_file_and_that_of_a_report_does_not(

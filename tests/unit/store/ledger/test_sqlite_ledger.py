@@ -25,13 +25,15 @@ from modelmux.accounts.usage_query import UsageQuery
 from modelmux.config import accounts_check
 from modelmux.store.base import StoreFailed
 from modelmux.store.file_lock import lock_file
-from modelmux.store.ledger import sqlite_append, sqlite_ledger, sqlite_retention
+from modelmux.store.ledger import sqlite_append, sqlite_ledger, sqlite_retention, sqlite_rollups
 from modelmux.store.ledger.base import Difference, EntryQuery, UnstorableEntry
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from modelmux.store.ledger.writer import LedgerWriter
+from modelmux.store.migrate import sqlite_migrations, statements
 from support import ledgers
 from support.http_peers import until
 from support.ledgers import (
+    DAMAGE_TO_SEALED_DAYS,
     DAY,
     HOUR,
     QUARTER,
@@ -61,6 +63,15 @@ async def ledger(path: Path) -> AsyncIterator[SqliteLedger]:
     ledger = SqliteLedger(path, TAGS, busy_timeout=0.2)
     yield ledger
     await ledger.aclose()
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 31, 32, 33, 71])
+async def test_rows_are_the_same_however_many_are_written_at_once(ledger: SqliteLedger, count: int) -> None:
+    rows = random_entries(count, count)
+    await ledger.append(rows)
+    assert sorted(await ledger.by_id([row.id for row in rows]), key=lambda row: row.id) == sorted(
+        rows, key=lambda row: row.id
+    )
 
 
 def appender(path: Path, seed: int, batches: int, **options: Any) -> subprocess.Popen[str]:
@@ -116,7 +127,7 @@ async def check(ledger: SqliteLedger, rows: list[Entry]) -> None:
 # Several processes
 
 
-async def test_four_processes_append_at_once(path: Path) -> None:
+async def test_g40_four_processes_append_at_once(path: Path) -> None:
     processes = [appender(path, seed, 20) for seed in range(4)]
     assert [process.communicate()[0].count("\n") for process in processes] == [20] * 4
     assert {process.returncode for process in processes} == {0}
@@ -228,7 +239,7 @@ async def test_a_row_that_can_never_be_written_does_not_hold_up_a_writer(ledger:
     await writer.aclose()
 
 
-async def test_verify_tells_what_differs(ledger: SqliteLedger, path: Path) -> None:
+async def test_a33_verify_tells_what_differs(ledger: SqliteLedger, path: Path) -> None:
     await ledger.append([entry(1, key="k", model="m", tags=(("app", "chat"),))])
     labels = 'key=k model=m tags=[["app","chat"]]'
     execute(path, "UPDATE usage_quarter SET cost_input = cost_input + 5")
@@ -249,8 +260,8 @@ async def test_verify_tells_what_differs(ledger: SqliteLedger, path: Path) -> No
         "UPDATE group_quarter SET requests = requests + 1 WHERE slot = (SELECT max(slot) FROM group_quarter)",
         "DELETE FROM group_day",
         "DELETE FROM group_month",
-        f"INSERT INTO group_month SELECT slot + 50, series, {', '.join(sqlite_append.SUMS)} FROM group_month",
-        f"INSERT INTO usage_day SELECT slot + 100, series, {', '.join(sqlite_append.SUMS)} FROM usage_day",
+        f"INSERT INTO group_month SELECT slot + 50, series, {', '.join(sqlite_rollups.SUMS)} FROM group_month",
+        f"INSERT INTO usage_day SELECT slot + 100, series, {', '.join(sqlite_rollups.SUMS)} FROM usage_day",
     ],
 )
 async def test_verify_repairs_what_differs(ledger: SqliteLedger, path: Path, damage: str) -> None:
@@ -260,6 +271,33 @@ async def test_verify_repairs_what_differs(ledger: SqliteLedger, path: Path, dam
     assert await ledger.verify()
     assert await ledger.verify(repair=True)
     await check(ledger, rows)
+
+
+@pytest.mark.parametrize("damage", DAMAGE_TO_SEALED_DAYS)
+async def test_verify_repairs_sums_of_sealed_days(ledger: SqliteLedger, path: Path, damage: str) -> None:
+    rows = random_entries(5, 100)
+    await ledger.append(rows)
+    assert await ledger.seal_days(START + 400 * DAY) > 0
+    await check(ledger, rows)
+    execute(path, damage)
+    assert await ledger.verify()
+    assert await ledger.verify(repair=True)
+    await check(ledger, rows)
+
+
+async def test_a_ledger_of_before_is_sealed_a_day_at_a_time(ledger: SqliteLedger, path: Path) -> None:
+    """As after the migration: a call that is stopped goes on with the next one, and nothing is sealed twice."""
+    rows = random_entries(8, 200)
+    await ledger.append(rows)
+    query = replace(ALL, zone="Asia/Kolkata", group_by=("model",))
+    before = await ledger.usage(query)
+    for day in range(6):
+        await ledger.seal_days(START + day * DAY)
+        assert await ledger.usage(query) == before
+        assert await ledger.verify() == []
+    assert await ledger.seal_days(START + 5 * DAY) == 0
+    execute(path, "DELETE FROM group_quarter")  # which it does not read any more
+    assert await ledger.usage(query) == before
 
 
 async def test_verify_names_sums_over_all_keys(ledger: SqliteLedger, path: Path) -> None:
@@ -285,7 +323,35 @@ async def test_a_ledger_of_before_gets_its_sums_over_all_keys(ledger: SqliteLedg
     await migrated.aclose()
 
 
-async def test_usage_of_teams_does_not_read_the_sums_of_keys(ledger: SqliteLedger, path: Path) -> None:
+async def test_what_was_told_before_the_migration_to_webhooks_is_not_told_again(
+    ledger: SqliteLedger, path: Path
+) -> None:
+    await ledger.append([entry(1)])
+    await ledger.aclose()
+    for table in ("webhook_delivery", "alert"):
+        execute(path, f"DROP TABLE {table}")
+    old = next(one.sql for one in sqlite_migrations() if one.name == "0004_alerts.sql")
+    for statement in statements(old):
+        execute(path, statement)
+    execute(path, "DELETE FROM migrations WHERE name = '0007_webhooks.sql'")
+    data = (
+        '{"id":"%s","type":"budget.threshold","at":"2026-12-01T00:00:00Z","budget":{"id":"bud_a","name":"a"},"subject":"",'
+        '"window":{"start":"2026-12-01T00:00:00Z","end":null},"percent":%d,"refused":false,"unit":"usd","limit":"1",'
+        '"spent":"1"}'
+    )
+    for id, percent, due in (("told", 50, "NULL"), ("second", 100, 7), ("first", 80, 7)):
+        row = f"INSERT INTO budget_alert VALUES ('{id}', 'bud_a', '', 0, {percent}, '{data % (id, percent)}', {due}, 0)"
+        execute(path, row)
+    migrated = SqliteLedger(path, TAGS)
+    handed_out = [await migrated.alerts.hand_out(9, {}) for _ in range(3)]
+    assert [one and one.id for one in handed_out] == ["first", "second", None]
+    (told,) = [one for one in handed_out if one is not None and one.id == "first"]
+    await migrated.alerts.note([replace(told, id="told")], 9)
+    assert await migrated.alerts.hand_out(9, {}) is None
+    await migrated.aclose()
+
+
+async def test_a48_usage_of_teams_does_not_read_the_sums_of_keys(ledger: SqliteLedger, path: Path) -> None:
     await ledger.append([entry(number, key=f"key-{number}", team="t") for number in range(20)])
     execute(path, "DELETE FROM usage_day")
     execute(path, "DELETE FROM ledger_series")
@@ -385,7 +451,7 @@ async def test_a_correction_of_a_dropped_row_still_counts(ledger: SqliteLedger) 
     assert (usage.requests, usage.cost.total) == (1, 0)
 
 
-async def test_appending_goes_on_between_the_chunks_of_a_drop(
+async def test_a49_g39_appending_goes_on_between_the_chunks_of_a_drop(
     ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sqlite_retention, "CHUNK", 10)

@@ -16,9 +16,11 @@ from msgspec.structs import replace
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import UNLIMITED, WindowKey
+from modelmux.store.accounts_file import AccountsFile
 from modelmux.store.ledger.base import EntryQuery
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
-from modelmux.store.ledger.sqlite_windows import RECALLED_FOR, book, end_holder, exchange, leases_of, spent_of
+from modelmux.store.ledger.sqlite_windows import book, end_holder, exchange, leases_of, spent_of
+from modelmux.store.ledger.stored_windows import RECALLED_FOR
 from modelmux.store.migrate import apply, sqlite_migrations
 from support.ledgers import entry
 
@@ -54,6 +56,24 @@ def test_a_process_that_gets_too_little_recalls_what_others_have() -> None:
     assert (kept.leased, kept.is_recalled) == (10, True)
     assert asked(connection, "two", 50, now=7).leased == 50
     assert not asked(connection, "one", 10, 100, now=7 + RECALLED_FOR).is_recalled
+
+
+async def test_a_process_sees_what_is_recalled_while_another_one_writes(tmp_path: Path) -> None:
+    """Of what it has leased itself, no more, and as long as it is recalled."""
+    ledger, others = SqliteLedger(tmp_path / "accounts.db"), WindowKey("bud_c", "", 0)
+    await ledger.exchange("keeps", [], {A: Ask(10, 100, 100), B: Ask(10, 100, 100)}, 0)
+    await ledger.exchange("other", [], {others: Ask(10, 100, 100)}, 0)
+    assert await ledger.recalled("keeps", 1) == set()
+    await ledger.exchange("short", [], dict.fromkeys((A, others), Ask(50, 50, 100)), 5)
+    file = AccountsFile(ledger.path)
+    connection = file.open(1.0)
+    with file.write(connection):
+        connection.execute("UPDATE budget_window SET leased = leased")
+        assert await ledger.recalled("keeps", 6) == {A}
+    file.close(connection)
+    assert await ledger.recalled("short", 6) == set()
+    assert await ledger.recalled("keeps", 5 + RECALLED_FOR) == set()
+    await ledger.aclose()
 
 
 def test_a_cost_above_its_hold_is_taken_from_the_lease_all_the_same() -> None:
@@ -140,7 +160,7 @@ def spending(number: int, amount: int) -> Entry:
     return replace(entry(number), debits=((A, amount),))
 
 
-async def test_rows_and_leases_are_one_transaction(tmp_path: Path) -> None:
+async def test_a33_rows_and_leases_are_one_transaction(tmp_path: Path) -> None:
     ledger, other = (SqliteLedger(tmp_path / "accounts.db") for _ in range(2))
     first = await ledger.exchange("one", [], {A: Ask(HALF, HALF, LIMITS[A])}, 0)
     assert first[A].leased == HALF

@@ -86,7 +86,7 @@ async def test_rows_of_one_moment_are_one_call() -> None:
     assert world.ledger.closed
 
 
-async def test_rows_wait_while_the_ledger_fails_and_it_is_said_once() -> None:
+async def test_a15_rows_wait_while_the_ledger_fails_and_it_is_said_once() -> None:
     world = World(failures=6)
     world.add(1, 2)
     await asyncio.sleep(0)

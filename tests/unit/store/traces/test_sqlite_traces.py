@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from modelmux.store.base import StoreFailed
 from modelmux.store.traces import sqlite_traces, writer
 from modelmux.store.traces.record import MOST_BYTES, Trace, TracedNotice, decode_trace, encode_trace
-from modelmux.store.traces.sqlite_traces import TracesFile, add, earlier, find, latest
+from modelmux.store.traces.sqlite_traces import LAST, TracesFile, add, earlier, find, latest, page
 from modelmux.store.traces.writer import TraceWriter
 from support.clock import Clock
 from support.traces import AT, DAY, SECOND, trace
@@ -28,6 +28,21 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def numbers(traces: list[Trace]) -> list[str]:
     return [one.request.request_id for one in traces]
+
+
+def test_pages_have_each_chosen_record_once(connection: sqlite3.Connection) -> None:
+    add(connection, [trace(number, outcome="ok" if number % 2 else "drained") for number in range(10)], AT)
+    seen, before = list[str](), LAST
+    while True:
+        found = page(connection, before, 2, AT, lambda request: request.outcome == "ok")
+        seen += [one.request_id for one in found.requests]
+        if found.next is None:
+            break
+        before = found.next
+    assert seen == ["req_9", "req_7", "req_5", "req_3", "req_1"]
+    assert page(connection, LAST, 2, AT + 8 * DAY, lambda _: True).requests == [], "they are too old"
+    everything = page(connection, LAST, 10, AT, lambda _: True)
+    assert (len(everything.requests), everything.next) == (10, None)
 
 
 def test_a_record_is_found_by_each_of_its_ids(connection: sqlite3.Connection, tmp_path: Path) -> None:
