@@ -17,9 +17,14 @@ CLIENT_TESTS := tests/e2e/clients
 PYTEST_ARGS ?=
 SOAK_SECONDS ?= 300
 KILLS ?= 200
+CONCURRENT ?= 1000
 BENCH_ARGS ?=
+SCALE_ARGS ?=
+LEASES_ARGS ?=
 # In front of the tests that start processes; CI puts .ci/alone here.
 RUN ?=
+# Tests start hundreds of processes, and each would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # $(call run_all,TARGETS): makes every target, also after one has failed, and prints which failed.
 define run_all
@@ -29,7 +34,7 @@ define run_all
 	if [ -n "$$failed" ]; then echo "== FAILED:$$failed"; exit 1; fi; echo "== passed: $(1)"
 endef
 
-.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers overload soak budget-attack kill-attack test-lowest clients lock docs docs-site man recording wheel pin-image deb package-test clean
+.PHONY: help demo test lint types contracts coverage-core test-rest test-clients audit bench bench-check bench-compare bench-peers scale-bench overload soak budget-attack hops kill-attack node-attack test-lowest clients lock docs docs-site man recording screenshots wheel pin-image deb package-test helm clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -64,7 +69,7 @@ test-clients: $(DEV_READY) $(CLIENTS_READY) ## Other people's clients against th
 	MODELMUX_REQUIRE_CLIENTS=1 $(RUN) $(BIN)/pytest -q -n auto --dist loadfile $(CLIENT_TESTS) $(PYTEST_ARGS)
 
 audit: $(VENV)-audit/.ready ## Known vulnerabilities in the locked dependencies
-	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/run.lock
+	@$(VENV)-audit/bin/python .ci/audit.py $(VENV)-audit/bin/pip-audit requirements/image.lock
 
 bench: $(DEV_READY) ## Cost and latency in comparison with nginx, as a table (BENCH_ARGS=--quick or --full)
 	$(BIN)/python -m bench run $(BENCH_ARGS)
@@ -84,17 +89,27 @@ bench-peers: ## Install LiteLLM and Portkey for `make bench`
 	  '{"@hono/node-server": "1.13.8", "@hono/node-ws": "1.2.0"}}' > bench/package.json
 	npm install --silent --prefix bench
 
+scale-bench: $(DEV_READY) ## One to four nodes beside one PostgreSQL, and a simulation of many (SCALE_ARGS, LEASES_ARGS)
+	$(BIN)/python -m bench scale $(SCALE_ARGS)
+	$(BIN)/python -m bench leases $(LEASES_ARGS)
+
 overload: $(DEV_READY) ## What clients get at up to four times the capacity, beside the queue of before (two minutes)
 	$(BIN)/python -m bench.overload
 
 soak: $(DEV_READY) ## Five minutes of 500 streams with faults (SOAK_SECONDS=300)
 	$(BIN)/python -m bench.soak --seconds $(SOAK_SECONDS)
 
+hops: $(DEV_READY) ## What it costs in tokens of the prompt cache that requests of a conversation reach different nodes
+	$(BIN)/python -m bench.hops $(HOPS_ARGS)
+
 budget-attack: $(DEV_READY) ## 10,000 requests, 1,000 at once, against a budget of $$1, with one worker and with four (minutes)
 	$(BIN)/python -m bench.budget_attack $(ATTACK_ARGS)
 
 kill-attack: $(DEV_READY) ## Kill a gateway at 200 random moments and compare its ledger with the bill (KILLS=200)
 	MODELMUX_TEST_KILLS=$(KILLS) $(BIN)/pytest -q tests/e2e/test_killed_processes.py -k random
+
+node-attack: $(DEV_READY) ## Three nodes, killed and cut off meanwhile: 10,000 requests (CONCURRENT=1000) against $$1, and 30 s without database (root)
+	MODELMUX_TEST_ATTACK=10000 MODELMUX_TEST_ATTACK_AT_ONCE=$(CONCURRENT) MODELMUX_OUTAGE_SECONDS=30 $(BIN)/pytest -q -rsP tests/hosts -k "attack or stands_still"
 
 test-lowest: ## The tests with the lowest versions of every dependency
 	$(PYTHON) -m venv $(VENV)-lowest
@@ -109,6 +124,8 @@ lock: $(DEV_READY) ## Renew the lock files
 	$(BIN)/pip install -q uv
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	  --no-emit-find-links --no-header -o requirements/run.lock
+	$(BIN)/uv pip compile -q pyproject.toml --extra postgres --extra redis --extra otel -c requirements/run.lock --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-header -o requirements/image.lock
 	$(BIN)/uv pip compile -q pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header -o requirements/dev.lock
 	$(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --resolution lowest-direct \
@@ -140,6 +157,9 @@ man: $(RUN_READY) ## Write the manual page to dist/modelmux.1
 recording: $(DEV_READY) ## Record the terminal session of the README; needs `make clients` and port 3000
 	$(BIN)/python -m tools.docs.recording
 
+screenshots: $(DEV_READY) ## Take the pictures of the dashboard in docs/images; needs Chromium
+	$(BIN)/python -m tools.docs.screenshots
+
 wheel: $(DEV_READY) ## Build the wheel and the source distribution into dist/
 	$(BIN)/pip install -q build
 	$(BIN)/python -m build
@@ -151,10 +171,18 @@ deb: ## Build the Debian package into dist/, with the distribution's own Python
 	@/usr/bin/python3 packaging/deb/build.py
 
 package-test: $(DEV_READY) ## Install and use the Debian package under a real systemd (root, debootstrap, systemd-nspawn)
-	MODELMUX_PACKAGE_TESTS=1 $(BIN)/pytest -q -rs tests/packaging
+	MODELMUX_PACKAGE_TESTS=1 $(BIN)/pytest -q -rs tests/packaging/test_deb.py
+
+helm: $(VENV)-helm/bin/helm ## Build Helm, which the tests of the chart need (Go; minutes, then from Go's cache)
+
+# A version from Go's proxy, checked by Go's checksum database.
+$(VENV)-helm/bin/helm:
+	@command -v go >/dev/null || { echo "error: Go was not found"; \
+	  echo "hint: install Go 1.26 or later, or Helm 3 by other means: the tests take one in PATH"; exit 1; }
+	GOBIN=$(CURDIR)/$(VENV)-helm/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0
 
 clean: ## Remove what the commands above made
-	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-site $(CLIENT_VENVS) $(NODE_CLIENTS)/node_modules
+	rm -rf $(VENV) $(VENV)-audit $(VENV)-lowest $(VENV)-site $(VENV)-helm $(CLIENT_VENVS) $(NODE_CLIENTS)/node_modules
 	rm -rf build dist site .coverage* .*_cache .hypothesis
 
 $(VENV)/bin/python:

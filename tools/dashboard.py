@@ -58,7 +58,15 @@ def _of(metric: str, more: str = "") -> str:
 
 _BY_ROUTE: Final = tuple(
     f"modelmux_{name}"
-    for name in ("requests_total", "request_duration_seconds", "time_", "overhead_", "tokens_total", "cost_usd_total")
+    for name in (
+        "requests_total",
+        "request_duration_seconds",
+        "time_",
+        "overhead_",
+        "tokens_total",
+        "cost_usd_total",
+        "cache_",
+    )
 )
 _BY_TEAM: Final = ("modelmux_tokens_by_team_total", "modelmux_cost_usd_total", "modelmux_refusals_total")
 
@@ -143,14 +151,21 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
         Panel("Queued", (Query(_sum("modelmux_requests_queued")),), width=12),
     ),
     "Tokens and cache": (
-        Panel("Tokens", (Query(_rate("modelmux_tokens_total", "type"), "{{type}}"),), width=8),
+        Panel("Tokens", (Query(_rate("modelmux_tokens_total", "type"), "{{type}}"),), width=12),
         Panel(
             "Read from the cache",
             (Query(f"{_READ} / {_INPUT}", "{{route}}"),),
             "percentunit",
+            width=12,
             about="Share of the tokens of input.",
         ),
-        Panel("Tokens by team", (Query(_rate("modelmux_tokens_by_team_total", "team"), "{{team}}"),)),
+        Panel(
+            "Written to the cache, never read",
+            (Query(f"{_rate('modelmux_cache_write_unread_total', 'route')} or vector(0)", "{{route}}"),),
+            width=12,
+            about="Tokens a second whose caller wrote again before it had read them. They cost more than input.",
+        ),
+        Panel("Tokens by team", (Query(_rate("modelmux_tokens_by_team_total", "team"), "{{team}}"),), width=12),
     ),
     "Money": (
         Panel("USD an hour by team", (Query(f"3600 * {_rate(_SPENT, 'team')}", "{{team}}"),), "currencyUSD"),
@@ -198,6 +213,7 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
             "Passed and in doubt",
             (
                 Query(f"sum (increase({_of('modelmux_budget_underrun_usd_total')}[24h]))", "above what was held"),
+                Query(f"sum (increase({_of('modelmux_budget_beyond_leases_usd_total')}[24h]))", "in outages"),
                 Query(f"sum (increase({_of('modelmux_in_doubt_usd_total')}[24h]))", "in doubt"),
             ),
             "currencyUSD",
@@ -238,6 +254,14 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
                 Query(_sum("modelmux_journal_slots_used"), "in the journal"),
             ),
         ),
+        Panel(
+            "Requests that waited for budgets",
+            (Query(f"{_rate('modelmux_lease_short_total', 'store')} or vector(0)", "{{store}}"),),
+            "reqps",
+            about="What their process kept of a budget was too little.",
+        ),
+        Panel("Waited for budgets", _quantiles("modelmux_recall_seconds"), "s"),
+        Panel("Exchange with the store", _quantiles("modelmux_exchange_seconds"), "s"),
         Panel("Ledger late by", (Query(_of("modelmux_ledger_lag_seconds"), "{{instance}}"),), "s"),
         Panel(
             "Dropped",
@@ -249,8 +273,16 @@ ROWS: Final[dict[str, tuple[Panel, ...]]] = {
                 Query(_rate("modelmux_response_store_failures_total"), "stored responses"),
             ),
         ),
-        Panel("Store", (Query(f"min ({_of('modelmux_store_up')})"),), "bool_on_off", "stat", 6),
-        Panel("Workers", (Query(_sum("modelmux_workers")),), "short", "stat", 6),
+        Panel("Store", (Query(f"min ({_of('modelmux_store_up')})"),), "bool_on_off", "stat", 4),
+        Panel(
+            "Rate limits are shared",
+            (Query(f"min ({_of('modelmux_limits_shared')})"),),
+            "bool_on_off",
+            "stat",
+            4,
+            "With limits.redis: whether all nodes share them. If not, some take their part of each limit.",
+        ),
+        Panel("Workers", (Query(_sum("modelmux_workers")),), "short", "stat", 4),
         Panel(
             "Workers started again",
             (Query(f"sum (increase({_of('modelmux_worker_restarts_total')}[24h]))", "24 hours"),),

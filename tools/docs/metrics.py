@@ -28,19 +28,26 @@ scrape_configs:
     static_configs: [{ targets: ["127.0.0.1:3000"] }]
 ```
 
-- With several workers, any of them shows the sums over all. Of some gauges it is the largest or the smallest value; the
-  column says so.
-- The values of every label are bounded by the configuration. A key, a person, an end user, a tag, and what a client
-  sends are never a label. What clients make up counts as the route `unknown`.
+Where there is an [admin API](admin-api.md), its listener has the same page for a token of the role `viewer`, `admin` or
+`owner`: a scraper then needs no key that may call models. `metrics.listener = "admin"` leaves the port of the models
+without it. [packaging/prometheus/prometheus.yml](../packaging/prometheus/prometheus.yml) scrapes that listener.
+
+- With several workers, any of them shows the sums over all, and so does the process of the admin API. Of some gauges it
+  is the largest or the smallest value; the column says so.
+- The values of every label are bounded by the configuration. A key, a person, an end user and what a client sends
+  are never a label, nor is a tag but for listed values of one. What clients make up counts as the route `unknown`.
 - `team` is the name of the key's own team: `none` without one. The first `metrics.max_teams` teams by their ids, 200 if
   not set, have their own label; the others share `_other`.
+- `tag` is a value of the one [tag](accounts.md#who-asked) that `metrics.tag` names: one of `metrics.tag_values`, 200 at
+  most; others share `_other`, and requests without it have `none`. Without the setting there is no such metric.
 - `budget` is the name of a budget with `metric = true`: of one in USD, with one window. At most 200 are shown; the
   first worker reads them from the ledger every 15 seconds.
+- `store` is the kind of `accounts.store`.
 - Money is that of the ledger, converted to USD. Sums of it are exact in [reports](accounts.md#reports-and-corrections)
   only.
 - The buckets of `modelmux_request_duration_seconds` have exemplars in the format of OpenMetrics: the id of a trace that
   is kept, here or by the client ([more](observability.md)). Prometheus stores them with
-  `--enable-feature=exemplar-storage`. They are those of the worker that answers.
+  `--enable-feature=exemplar-storage`. They are those of the workers that run.
 - [OpenTelemetry](observability.md#metrics) gets the same numbers, if the environment names a collector.
 - `process_*` metrics have CPU time, memory, open files and start time of the process; with several workers they have
   the label `worker`.
@@ -52,8 +59,9 @@ _TAIL: Final = """
 ## Dashboard
 
 [packaging/grafana/modelmux.json](../packaging/grafana/modelmux.json) is a dashboard for Grafana 11 and later, without
-plugins. Import it under *Dashboards, New, Import*, or put it into a folder that Grafana provisions. It has variables
-for the data source, for jobs, teams and routes. The money it shows needs `accounts.enabled`; the budgets are those with
+plugins. The Debian package has it, and the files for Prometheus, in `/usr/share/modelmux`. Import it under
+*Dashboards, New, Import*, or put it into a folder that Grafana provisions. It has variables for the data source, for
+jobs, teams and routes. The money it shows needs `accounts.enabled`; the budgets are those with
 `metric = true`.
 
 ## Alerts
@@ -76,6 +84,8 @@ _MORE: Final = {
     names.METRIC_TRACES_DROPPED: "observability.md#what-a-record-costs",
     names.METRIC_LEDGER_UNPRICED: "accounts.md#what-it-costs",
     names.METRIC_BUDGET_UNDERRUN: "accounts.md#budgets",
+    names.METRIC_BUDGET_BEYOND: "accounts.md#outages-and-budgets",
+    names.METRIC_RECALL: "accounts.md#budgets",
     names.METRIC_DROPPED_LABEL_SETS: "deployment.md#more-than-one-core",
 }
 #: Suffix of a name, without that of counters -> unit.
@@ -92,7 +102,8 @@ def unit_of(name: str, info: MetricInfo) -> str:
     last = name.removesuffix("_total").rpartition("_")[2]
     if last in _UNITS:
         return _UNITS[last]
-    return "tokens" if "_tokens" in name and info.kind == "counter" else ""
+    is_tokens = "_tokens" in name or name == names.METRIC_CACHE_UNREAD
+    return "tokens" if is_tokens and info.kind == "counter" else ""
 
 
 def _rows() -> Iterator[str]:
