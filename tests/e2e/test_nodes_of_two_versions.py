@@ -1,4 +1,4 @@
-"""Gateways of this version and of the one before the latest migration, with accounts in one PostgreSQL database.
+"""Gateways of two versions that differ in the latest migrations, with accounts in one PostgreSQL database.
 
 Risk: in a rolling upgrade a node of one version does not see keys or leases of the other, both pass a budget together,
 requests of a node that was killed are lost because the next one cannot read its journal, or an old node that cannot use
@@ -11,7 +11,7 @@ import json
 import signal
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -23,7 +23,7 @@ from e2e.test_nodes_share_postgresql import MODEL, PEPPER, ask, until_status
 from modelmux.store.ledger.sqlite_rows import KINDS
 from support.cli import CommandResult, run_process
 from support.cluster import until
-from support.earlier import LATEST, OLDEST
+from support.earlier import Versions
 from support.postgres import execute
 from support.processes import Process
 
@@ -41,8 +41,10 @@ def upstream(emulate: Callable[..., Process]) -> Process:
 class Nodes:
     """``old``: of the earlier version. Each node has a folder of state with its name."""
 
-    def __init__(self, serve: Callable[..., Process], upstream: Process, url: str, folder: Path, earlier: Path) -> None:
-        self._serve, self.upstream, self.url, self.folder, self.earlier = serve, upstream, url, folder, earlier
+    def __init__(
+        self, serve: Callable[..., Process], upstream: Process, url: str, folder: Path, versions: Versions
+    ) -> None:
+        self._serve, self.upstream, self.url, self.folder, self.versions = serve, upstream, url, folder, versions
         urllib.request.urlopen(urllib.request.Request(f"{upstream.url}/_emulator/reset", method="POST")).close()
 
     def start(self, state: str, *, old: bool = False) -> Process:
@@ -64,7 +66,7 @@ class Nodes:
         return result.stdout.strip()
 
     def _source(self, old: bool) -> dict[str, str]:
-        return {"PYTHONPATH": str(self.earlier)} if old else {}
+        return {"PYTHONPATH": str(self.versions.old if old else self.versions.new)}
 
     def statuses(self, count: int, secret: str, *gateways: Process) -> Counter[int]:
         with ThreadPoolExecutor(8) as threads:
@@ -91,11 +93,11 @@ class Nodes:
         """How many rows of the ledger are."""
         return sum(self.execute(f"SELECT count(*) FROM ledger WHERE kind = {KINDS.index('in_doubt')}"))
 
-    def check(self, olds: Sequence[bool] = (False, True)) -> None:
+    def check(self) -> None:
         """After all have stopped: each call that was billed has one row with its cost, as each version reads them."""
         with urllib.request.urlopen(f"{self.upstream.url}/_emulator/bill") as reply:
             bill = {entry["id"]: Decimal(entry["cost"]) for entry in json.loads(reply.read())["entries"]}
-        for old in olds:
+        for old in (False, True):
             self.command("usage", "verify", old=old)
             lines = self.command("usage", "export", "--format", "jsonl", old=old).splitlines()
             rows = [row for row in map(json.loads, lines) if row["upstream_id"]]
@@ -113,24 +115,20 @@ def stop(*gateways: Process) -> None:
 
 
 @pytest.fixture
-def nodes(serve: Callable[..., Process], upstream: Process, postgres_url: str, tmp_path: Path, earlier: Path) -> Nodes:
-    return Nodes(serve, upstream, postgres_url, tmp_path, earlier)
-
-
-@pytest.fixture
-def alone(serve: Callable[..., Process], upstream: Process, postgres_url: str, tmp_path: Path) -> Nodes:
-    """Of this version only: it needs no history."""
-    return Nodes(serve, upstream, postgres_url, tmp_path, tmp_path)
+def nodes(
+    serve: Callable[..., Process], upstream: Process, postgres_url: str, tmp_path: Path, versions: Versions
+) -> Nodes:
+    return Nodes(serve, upstream, postgres_url, tmp_path, versions)
 
 
 def test_an_earlier_version_works_beside_the_new_schema_and_can_be_started_again(nodes: Nodes) -> None:
     old = nodes.start("first", old=True)
-    assert nodes.migrations() == list(range(1, OLDEST + 1)), "this is an earlier version"
+    assert nodes.migrations() == list(range(1, nodes.versions.old_last + 1)), "this is an earlier version"
     shared = nodes.command("keys", "create", "--name", "shared", "--budget", f"{LIMIT}/lifetime", old=True)
     ample = nodes.command("keys", "create", "--name", "ample", "--budget", "10/lifetime", old=True)
     assert [ask(old, secret) for secret in (shared, ample)] == [200, 200]
     new = nodes.start("second")
-    assert nodes.migrations() == list(range(1, LATEST + 1))
+    assert nodes.migrations() == list(range(1, nodes.versions.new_last + 1))
 
     for name, is_old in (("of the old", True), ("of the new", False)):
         secret = nodes.command("keys", "create", "--name", name, old=is_old)
@@ -155,23 +153,23 @@ def test_an_earlier_version_works_beside_the_new_schema_and_can_be_started_again
     nodes.check()
 
 
-def test_a_node_that_cannot_use_the_schema_any_more_writes_nothing_and_loses_nothing(alone: Nodes) -> None:
-    node = alone.start("first")
-    secret = alone.command("keys", "create", "--name", "any")
+def test_a_node_that_cannot_use_the_schema_any_more_writes_nothing_and_loses_nothing(nodes: Nodes) -> None:
+    node = nodes.start("first")
+    secret = nodes.command("keys", "create", "--name", "any")
     assert ask(node, secret) == 200
-    until(lambda: alone.execute("SELECT count(*) FROM ledger") == [1])
-    next_one = LATEST + 1
-    execute(alone.url, f"INSERT INTO modelmux_migrations VALUES ({next_one}, '{next_one:04}_x.sql', 'x', {next_one})")
+    until(lambda: nodes.execute("SELECT count(*) FROM ledger") == [1])
+    next_one = nodes.versions.new_last + 1
+    execute(nodes.url, f"INSERT INTO modelmux_migrations VALUES ({next_one}, '{next_one:04}_x.sql', 'x', {next_one})")
     error = f"made by a newer version of modelmux (it has the migration {next_one:04}_x.sql); install that version"
     until(lambda: error in node.output(), told=node.output)
     assert ask(node, secret) == 200, "a key that is known works on"
     for command in (("serve",), ("keys", "list"), ("usage",)):
-        result = alone.run(*command)
+        result = nodes.run(*command)
         assert (result.code, error in result.stderr) == (1, True), result.stderr
     stop(node)
-    assert alone.execute("SELECT count(*) FROM ledger") == [1]
-    execute(alone.url, f"DELETE FROM modelmux_migrations WHERE number = {next_one}")
-    node = alone.start("first")
-    until(lambda: alone.execute("SELECT count(*) FROM ledger") == [2], told=node.output)
+    assert nodes.execute("SELECT count(*) FROM ledger") == [1]
+    execute(nodes.url, f"DELETE FROM modelmux_migrations WHERE number = {next_one}")
+    node = nodes.start("first")
+    until(lambda: nodes.execute("SELECT count(*) FROM ledger") == [2], told=node.output)
     stop(node)
-    alone.check(olds=[False])
+    nodes.check()

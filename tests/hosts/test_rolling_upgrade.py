@@ -1,5 +1,5 @@
 """Nodes are replaced one after the other behind nginx, as docs/deployment.md says, while clients call and stream: those
-of an earlier version by this one, which migrates. Without that version in the history they are of this one, too.
+of an earlier version by a later one, which migrates.
 
 Risk: a node that stops refuses or cuts off what it has accepted; nginx sends to one that is not ready.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import openai
 
 from support.cluster import MODEL, Cluster, StartCluster, until
-from support.earlier import LATEST, OLDEST, NoEarlierVersion
+from support.earlier import Versions
 from support.postgres import Server
 from support.traffic import Traffic
 
@@ -36,10 +36,10 @@ def stream(url: str, secret: str, is_over: threading.Event) -> int:
     return count
 
 
-def replace(cluster: Cluster, number: int) -> None:
+def replace(cluster: Cluster, number: int, source: Path) -> None:
     node = cluster.nodes[number]
     node.stop()
-    node.source = ()
+    node.source = (str(source),)
     node.start()
     node.wait_ready()
     # It serves: then the next one may stop.
@@ -47,11 +47,10 @@ def replace(cluster: Cluster, number: int) -> None:
 
 
 def test_an_upgrade_of_all_nodes_drops_nothing(
-    start_cluster: StartCluster, database: Server, found_earlier: Path | NoEarlierVersion
+    start_cluster: StartCluster, database: Server, versions: Versions
 ) -> None:
-    source = [found_earlier] if isinstance(found_earlier, Path) else []
-    cluster = start_cluster(database, tokens_per_second=100, source=source)
-    assert len(cluster.migrations()) == (OLDEST if source else LATEST)
+    cluster = start_cluster(database, tokens_per_second=100, source=[versions.old])
+    assert len(cluster.migrations()) == versions.old_last
     secret = cluster.key("ample", "100/lifetime")
     is_over = threading.Event()
     with Traffic(cluster.url, secret) as traffic, ThreadPoolExecutor(3) as threads:
@@ -59,11 +58,11 @@ def test_an_upgrade_of_all_nodes_drops_nothing(
             streams = [threads.submit(stream, cluster.url, secret, is_over) for _ in range(3)]
             traffic.until_more(20, "200")
             for number in range(len(cluster.nodes)):
-                replace(cluster, number)
+                replace(cluster, number, versions.new)
             traffic.until_more(20, "200")
         finally:
             is_over.set()
-    assert len(cluster.migrations()) == LATEST
+    assert len(cluster.migrations()) == versions.new_last
     assert set(traffic.outcomes) == {"200"}
     whole = sum(one.result() for one in streams)
     cluster.stop_nodes()

@@ -1,10 +1,12 @@
-"""The source of an earlier version, out of the history of this checkout."""
+"""Two versions that may use one PostgreSQL database: out of the history of this checkout, or made from it."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import subprocess
 import tarfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,33 +26,54 @@ def _git(*arguments: str) -> bytes | None:
     return None if result.returncode else result.stdout
 
 
-#: The last migration that the oldest version has which may run beside this one.
-OLDEST: Final = max(map(usable_from, postgres_migrations()))
-LATEST: Final = postgres_migrations()[-1].number
+_SOURCE: Final = _ROOT / "src"
+_POSTGRES: Final = Path("modelmux/store/migrations/postgres")
+_LAST: Final = postgres_migrations()[-1].number
 
 
 class NoEarlierVersion(Exception):
     """There is none here that may run beside this one; says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """Source folders of two that may use a database together, and the number of the last migration of each."""
+
+    old: Path
+    old_last: int
+    new: Path
+    new_last: int
+
+
 @pytest.fixture(scope="session")
-def found_earlier(tmp_path_factory: pytest.TempPathFactory) -> Path | NoEarlierVersion:
-    """The source folder of the last version whose last migration is ``OLDEST``."""
-    if OLDEST == LATEST:
-        return NoEarlierVersion("the latest migration lets no earlier version use the database")
-    name = postgres_migrations()[OLDEST].name
+def versions(tmp_path_factory: pytest.TempPathFactory) -> Versions:
+    """The oldest version that may run beside this one, and this one. Where the history has none: this one and the next
+    one, which is this one with one migration more."""
+    oldest = max(map(usable_from, postgres_migrations()))
     try:
-        return source_before(f"src/modelmux/store/migrations/postgres/{name}", tmp_path_factory.mktemp("earlier"))
-    except NoEarlierVersion as error:
-        return error
+        return Versions(_with_last(oldest, tmp_path_factory.mktemp("earlier")), oldest, _SOURCE, _LAST)
+    except NoEarlierVersion:
+        return Versions(_SOURCE, _LAST, _next(tmp_path_factory.mktemp("next")), _LAST + 1)
 
 
-@pytest.fixture(scope="session")
-def earlier(found_earlier: Path | NoEarlierVersion) -> Path:
-    """As ``found_earlier``; skips without it."""
-    if isinstance(found_earlier, NoEarlierVersion):
-        pytest.skip(str(found_earlier))
-    return found_earlier
+def _with_last(number: int, folder: Path) -> Path:
+    """The source folder of the last version whose last migration is this. :raises NoEarlierVersion:"""
+    if number == _LAST:
+        raise NoEarlierVersion("the latest migration lets no earlier version use the database")
+    last, after = (_POSTGRES / migration.name for migration in postgres_migrations()[number - 1 : number + 1])
+    source = source_before(f"src/{after}", folder)
+    if not (source / last).exists():
+        raise NoEarlierVersion(f"no version in the history of this checkout has {last.name} as its last migration")
+    return source
+
+
+def _next(folder: Path) -> Path:
+    source = folder / "src"
+    shutil.copytree(_SOURCE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    (source / _POSTGRES / f"{_LAST + 1:04}_next.sql").write_text(
+        f"-- usable from {_LAST}\nCREATE TABLE next (number bigint);\n"
+    )
+    return source
 
 
 def source_before(path: str, folder: Path) -> Path:
