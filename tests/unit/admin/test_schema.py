@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, assume, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import ignored_auth, positive_data_acceptance
 
@@ -54,6 +54,8 @@ def test_the_document_is_kept(admin: Admin, operation: Any, mode: GenerationMode
     @settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
+        # A parameter with such a value is not sent, so a call that has it may be valid.
+        assume(not any(value in (None, [], {}) for value in (case.query or {}).values()))
         case.call_and_validate(headers=HEADERS, app=admin.app, excluded_checks=_EXCLUDED)
 
     check()
