@@ -1,4 +1,4 @@
-"""The network path to Vertex AI: DNS, TCP, TLS and the clock, for each host of the deployments.
+"""The network path to Vertex AI: DNS, TCP, TLS and the clock, for each host of the deployments and of keys for sign-in.
 
 Connections are opened by the gateway's own code, so that a success here means a success there.
 """
@@ -36,7 +36,7 @@ _MAX_PAGE: Final = 1 << 20
 
 def check_network(context: DoctorContext) -> list[Result]:
     """Every host; empty without deployments."""
-    origins, invalid = _origins(deployment.url for deployment, _ in context.deployments())
+    origins, invalid = _origins([*(deployment.url for deployment, _ in context.deployments()), *_key_urls(context)])
     try:
         proxies = Proxies.from_environment(context.process)
     except ValueError as error:
@@ -47,6 +47,12 @@ def check_network(context: DoctorContext) -> list[Result]:
         results += [context.skipped(origin.authority) for origin in origins if origin.scheme == "https"]
         origins = [origin for origin in origins if origin.scheme != "https"]
     return results + asyncio.run(_check_all(origins, proxies, context.trust))
+
+
+def _key_urls(context: DoctorContext) -> list[str]:
+    """Where keys of a proxy that signs people in are fetched."""
+    config = context.config
+    return [config.admin.iap_keys_url] if config is not None and config.admin.iap_audience is not None else []
 
 
 def _authorities(context: DoctorContext) -> list[Result]:

@@ -389,6 +389,16 @@ def test_a_host_without_tls_is_checked_also_where_no_certificate_can_be_judged(t
         assert by_check(check_network(one))[origin.authority].status == "ok"
 
 
+@pytest.mark.parametrize("audience", ["", 'iap_audience = "/projects/1/apps/a"\n'])
+def test_the_host_of_keys_for_sign_in_is_checked_where_they_are_used(tmp_path: Path, audience: str) -> None:
+    with asgi_server("httptools") as origin:
+        one = subject(tmp_path, f'{PLAIN}[admin]\n{audience}iap_keys_url = "http://{origin.authority}/keys"\n')
+        list(check_files(one))
+        found = by_check(check_network(one))
+    assert (origin.authority in found) is bool(audience)
+    assert all(found[name].status == "ok" for name in found if name == origin.authority)
+
+
 def test_what_serve_would_refuse_at_its_start_is_told(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN + '[fetch]\nallow_private = ["nowhere"]\n[server]\nhost = "0.0.0.0"\nport = 0\n')
     list(check_files(one))
