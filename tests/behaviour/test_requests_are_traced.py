@@ -71,10 +71,11 @@ async def ended(app: Gateway, dialect: str, headers: dict[str, str] = SAMPLED, *
 
 def tree(receiver: Receiver) -> tuple[Any, Any, list[Any]]:
     """The spans of the request, of the model and of the attempts; exactly one tree."""
-    (root,) = [one for one in receiver.spans if one.kind == 2]
-    (model,) = [one for one in receiver.spans if one.parent_span_id == root.span_id]
-    attempts = [one for one in receiver.spans if one.parent_span_id == model.span_id]
-    assert len(receiver.spans) == 2 + len(attempts), "one tree"
+    spans = receiver.steady_spans
+    (root,) = [one for one in spans if one.kind == 2]
+    (model,) = [one for one in spans if one.parent_span_id == root.span_id]
+    attempts = [one for one in spans if one.parent_span_id == model.span_id]
+    assert len(spans) == 2 + len(attempts), "one tree"
     assert {one.trace_id.hex() for one in receiver.spans} == {TRACE}
     assert root.parent_span_id.hex() == PARENT
     for inner, outer in ((model, root), *((one, model) for one in attempts)):
@@ -166,7 +167,7 @@ async def test_a_request_is_one_tree_with_the_names_of_the_conventions(dialect: 
         "modelmux.deployment": f"{MODEL}@global",
         "modelmux.location": "global",
     }
-    assert [one.status.code for one in receiver.spans] == [0, 0, 0]
+    assert [one.status.code for one in receiver.steady_spans] == [0, 0, 0]
     assert "canary" not in str(receiver.requests)
     (resource,) = receiver.resources
     assert resource["service.name"] == "modelmux"
@@ -279,7 +280,7 @@ async def test_what_the_client_does_not_sample_is_not_sent(receiver: Receiver) -
 async def test_a_trace_begins_here_where_the_client_has_none(receiver: Receiver) -> None:
     app = gateway(receiver, message_reply(), environment={"OTEL_TRACES_SAMPLER": "always_on"})
     await ended(app, "openai_chat", {})
-    assert len(receiver.spans) == 3
+    assert len(receiver.steady_spans) == 3
     (root,) = [one for one in receiver.spans if not one.parent_span_id]
     assert {one.trace_id for one in receiver.spans} == {root.trace_id}
 
@@ -288,7 +289,7 @@ async def test_a_collector_that_fails_costs_the_client_nothing_and_is_counted(re
     receiver.status = 400  # what is not repeated
     app = gateway(receiver, message_reply())
     assert (await ended(app, "openai_chat")).status == 200
-    assert app._open_telemetry.dropped == 3
+    assert app._open_telemetry.dropped in (3, 4)  # on a busy machine there is one of a wait for admission
 
 
 @pytest.mark.parametrize(

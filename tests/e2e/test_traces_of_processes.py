@@ -35,7 +35,7 @@ def test_each_worker_sends_its_spans_and_the_stop_sends_what_waits(
                 assert response.status == 200
         gateway.signal(signal.SIGTERM)
         assert gateway.wait(100) == 0
-        until(lambda: len(receiver.spans) == 3 * COUNT)
+        until(lambda: len(receiver.steady_spans) == 3 * COUNT)
         assert len({resource["service.instance.id"] for resource in receiver.resources}) == 2
         assert len({span.trace_id for span in receiver.spans}) == COUNT
 

@@ -48,6 +48,11 @@ class Receiver:
         ]
 
     @property
+    def steady_spans(self) -> list[Any]:
+        """All but those of a wait for admission, which requests on a busy machine have."""
+        return [span for span in self.spans if span.name != "modelmux.admission"]
+
+    @property
     def metric_groups(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """Of each request and process: its resource, and name -> metric."""
         return [
