@@ -103,8 +103,9 @@ class Slices:
         for window, amount in hold.amounts.items():
             self._slices[window].held -= amount
         for window, cost in costs.items():
-            self.of(window).spent += cost
-            self.underrun += max(0, cost - hold.amounts.get(window, cost))
+            if cost:  # else nothing is ever written of a window that is not held, and nothing would drop its slice
+                self.of(window).spent += cost
+                self.underrun += max(0, cost - hold.amounts.get(window, cost))
 
     def lease(self, window: WindowKey, amount: int) -> None:
         """Take over what the store gave."""

@@ -293,6 +293,18 @@ def test_what_only_soft_budgets_spent_is_forgotten_when_it_is_written() -> None:
     assert spent_of(world.connection, [A]) == {A: (600, 0)}
 
 
+def test_a_request_that_cost_nothing_leaves_no_slice_behind() -> None:
+    """Of a soft budget for each end user, clients make up as many windows as they like; each exchange looks at all."""
+    book, soft = LeaseBook(), WindowKey("bud_soft", "user", 0)
+    book.settle(Hold({}), {A: 0, soft: 0}, 0.0)
+    assert list(book.slices) == []
+    book.settle(Hold({}), {soft: 3}, 1.0)
+    book.settle(Hold({}), {soft: 0}, 2.0)
+    book.granted({soft: 3}, {}, 3.0)
+    book.settle(Hold({}), {soft: 0}, 4.0)
+    assert list(book.slices) == []
+
+
 def test_what_is_missing_and_whether_it_may_come() -> None:
     world = World()
     one, two = (world.processes[name].book for name in ("one", "two"))
