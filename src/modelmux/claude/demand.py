@@ -40,7 +40,9 @@ _SERVER_TOOL: Final = 2_200
 #: Searches of a tool that has no limit, and the tokens that the result of each adds to the prompt.
 _SEARCHES: Final = 10
 _SEARCH_TOKENS: Final = 20_000
-#: More than any limit of tokens or searches.
+#: More searches than one reply has room for: the results of all of them are in its prompt.
+_MOST_SEARCHES: Final = 10_000
+#: More than any limit of tokens or searches: amounts of what a client makes up have to fit in 64 bits.
 _LARGE: Final = 10**9
 
 #: The longest time for which a part of the prompt is written to the cache.
@@ -107,7 +109,8 @@ def _demand_of_plain(body: bytes, card: ModelCard) -> Demand:
     added, searches, marks = _FLOOR, 0, _MARKS.findall(body)
     if read.tools:
         servers = [tool for tool in read.tools if tool.type not in (None, "custom")]
-        searches = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
+        uses = sum(_uses(tool) for tool in servers if str(tool.type).startswith("web_search"))
+        searches = min(uses, _MOST_SEARCHES)
         added += _TOOL * len(read.tools) + _SERVER_TOOL * len(servers) + searches * _SEARCH_TOKENS
     if _instructed(read) != _UNINSTRUCTED:
         added += sum(tokens for name, tokens in _INSTRUCTIONS.items() if getattr(read, name) is not None)
@@ -124,7 +127,7 @@ def _demand_of_plain(body: bytes, card: ModelCard) -> Demand:
     rounds = 1 + searches  # each round reads the prompt again, and none is longer than the window
     return Demand(
         prompt=min(_text_tokens(body, card, has_files) + added, window * rounds),
-        output=card.max_output if read.max_tokens is None else max(read.max_tokens, 0),
+        output=card.max_output if read.max_tokens is None else min(max(read.max_tokens, 0), _LARGE),
         writes=writes,
         searches=searches,
         fast=read.speed == "fast",

@@ -6,6 +6,7 @@ what JSON does to the note changes the cost.
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from itertools import pairwise
 from typing import Any
@@ -29,8 +30,9 @@ from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.uuid7 import uuid7
 from modelmux.accounts.worst_case import worst_case
 from modelmux.catalog import builtin_prices
-from modelmux.claude.demand import Demand
+from modelmux.claude.demand import Demand, demand_of
 from modelmux.wire.anthropic import CacheCreation, ServerToolUse, Usage
+from support.translation import SONNET
 
 PRICES = builtin_prices()
 MODEL = "claude-sonnet-4-6"
@@ -179,6 +181,22 @@ def test_a_call_that_ran_is_charged_what_it_held_at_most(
     if usage is None:
         assert held - charged <= 3
     assert entry.attempts[0].fast == fast
+
+
+@pytest.mark.parametrize("uses", [2**50, 2**63, 10**30])
+def test_numbers_that_a_client_makes_up_can_be_read_and_written_again(uses: int) -> None:
+    """Else the row is lost, and what the process had leased for all others is charged."""
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": uses}
+    demand = demand_of(json.dumps({"max_tokens": uses, "speed": "fast", "tools": [search] * 9}).encode(), SONNET)
+    running = call(
+        usage=None, is_complete=False, is_ended=False, prompt_bound=demand.prompt, output_bound=demand.output,
+        writes="1h", fast=True, searches=demand.searches, model=FAST,
+    )  # fmt: skip
+
+    entry = recovered_entry(decode_record(encode_record(record(running))), PRICES)
+
+    assert entry.cost is not None
+    assert entry.cost.total < 10**16, "ten million USD, of which many fit in 64 bits"
 
 
 def test_a_model_that_has_no_fast_mode_has_its_usual_price() -> None:

@@ -81,7 +81,7 @@ def test_a_value_of_another_type_hides_no_other(odd: dict[str, Any]) -> None:
     assert demand.output == (50 if fields["max_tokens"] == 50 else 10)
 
 
-@pytest.mark.parametrize(("uses", "searches"), [(30.0, 30), ("3", 10), (-1, 0), (-1.5, 0), (1e300, 10**9)])
+@pytest.mark.parametrize(("uses", "searches"), [(30.0, 30), ("3", 10), (-1, 0), (-1.5, 0), (1e300, 10_000)])
 def test_a_number_of_searches_is_read_as_it_may_be_meant(uses: Any, searches: int) -> None:
     demand = demand_of(encoded(tools=[{"type": "web_search_20250305", "max_uses": uses}, 1]), SONNET)
     assert demand.searches == searches
