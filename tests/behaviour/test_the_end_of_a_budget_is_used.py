@@ -20,6 +20,7 @@ from modelmux.accounts.budgets import Budget
 from modelmux.accounts.windows import WindowRule
 from modelmux.errors import UpstreamUnreachable
 from support.asgi import request
+from support.blocks import reply_of, text
 from support.fakes import FakeReply, error_reply, message_reply, quota_exceeded
 from support.gateway import MODEL, PATH, ask
 
@@ -93,6 +94,26 @@ async def test_a_retry_of_a_clamped_request_starts_from_what_the_client_asked_fo
     assert 2_000 <= first == second
     await world.end()
     assert world.windows() == [(COST, 0)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("unit", "limit"), [("usd", NANO), ("tokens", 300_000), ("requests", 1)])
+async def test_a_reply_that_pauses_is_continued_beside_what_it_has_cost(
+    unit: Any, limit: int, stream: bool, tmp_path: Path
+) -> None:
+    """There is room for one worst case, which is that of ten searches. What the call before has cost is known by then:
+    else a client pays for the first part of a reply and is refused the rest."""
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    pauses = reply_of(text("I look. "), search, found, stop_reason="pause_turn", stream=stream)
+    world = World(tmp_path, pauses, pauses, reply_of(text("Cats."), stream=stream))
+    await world.begin(limit, unit=unit)
+    response = await world.ask(web_search_options={}, stream=stream)
+    assert (response.status, len(world.upstream.calls)) == (200, 3)
+    assert b"budget_exceeded" not in response.body
+    await world.end()
+    ((spent, leased),) = world.windows()
+    assert (0 < spent < limit or unit == "requests", leased, world.held()) == (True, 0, 0)
 
 
 async def test_requests_at_the_same_time_share_what_is_left(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.budgets import Unit
+from modelmux.accounts.charge import Charge
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import AttemptEntry, Entry
@@ -69,6 +70,15 @@ def changed_debits(
             wanted = debits_of(replace(request, cost=cost), (charged,), prices)[window]
             changes.append((window, wanted - amount))
     return tuple((window, change) for window, change in changes if change)
+
+
+def amount_of(charge: Charge, unit: Unit) -> int | None:
+    """What one call costs, in the unit of a budget; None for money if its price is unknown."""
+    if unit == "requests":
+        return 1
+    if unit == "tokens":
+        return charge.counts.prompt + charge.counts.output
+    return None if charge.cost is None else charge.cost.total
 
 
 def _amount(entry: Entry, attempts: Sequence[AttemptEntry], unit: Unit, prices: PriceList) -> int | None:

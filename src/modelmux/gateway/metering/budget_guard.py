@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from modelmux.accounts.alerts import Watches
 from modelmux.accounts.budget_windows import usable_zone_of_budget
-from modelmux.accounts.debits import debits_of
+from modelmux.accounts.debits import amount_of, debits_of
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.lease_book import BETWEEN_SECONDS, RECALL_SECONDS, LeaseBook
@@ -35,7 +35,7 @@ from modelmux.gateway.metering.applied_budgets import BudgetFinder, BudgetWindow
 from modelmux.gateway.metering.arrival import arrival_of
 from modelmux.gateway.metering.budget_refusal import refusal
 from modelmux.gateway.metering.clamp import clamped, limit_fields, output_that_fits
-from modelmux.gateway.metering.entry_of import Rules
+from modelmux.gateway.metering.entry_of import Rules, charge_of
 from modelmux.gateway.metering.exact_prompt import exact_prompt
 from modelmux.gateway.metering.held import Held
 from modelmux.gateway.metering.outage_allowance import OutageAllowance
@@ -44,6 +44,7 @@ from modelmux.routing.model import Deployment
 from modelmux.runtime import Runtime
 from modelmux.store.base import StoreFailed, accounts_unavailable
 from modelmux.store.ledger.writer import LedgerWriter
+from modelmux.telemetry.records import AttemptRecord
 
 _OPERATOR: Final = "the operator of this gateway"
 
@@ -118,7 +119,7 @@ class BudgetGuard:
     async def hold(
         self, exchange: Exchange, prepared: Prepared, deployment: Deployment
     ) -> tuple[Held | None, Prepared]:
-        """Hold what the next call may cost, beside what the calls before it may have cost.
+        """Hold what the next call may cost, beside what the calls before it have cost, or may have.
 
         :returns: what is held, None if no budget applies; and the request that it is held for, which has fewer tokens
             of output if a budget asks for that.
@@ -132,7 +133,7 @@ class BudgetGuard:
             if not applied.windows:
                 return None, prepared
             held = Held(applied, Hold({}), exchange.inbound.caller.team)
-        before = {} if last is None else held.billed(last_too=last.may_be_billed)
+        before = {} if last is None else held.billed(self._cost(last, held, exchange))
         worst: dict[WindowKey, int] = {}
         held.demand = None
         hard = held.applied.held_for(deployment.card.id)
@@ -212,6 +213,16 @@ class BudgetGuard:
                 if attempt.result == "ok" and attempt.counts is not None and attempt.model is not None:
                     self._usual.add(entry.key, attempt.model, attempt.counts.output)
         return entry.charged(tuple([pair for pair in costs.items() if pair[1]]), held.money)
+
+    def _cost(self, call: AttemptRecord, held: Held, exchange: Exchange) -> Mapping[WindowKey, int]:
+        """What the last call costs, of each window that it is held of: all that it may, unless its reply came whole."""
+        if not call.may_be_billed:
+            return {}
+        if not call.is_complete:
+            return held.worst
+        charged = charge_of(call, arrival_of(exchange, self._runtime), self._rules.current_prices())
+        amounts = {one.key: amount_of(charged, one.unit) for one in held.windows if one.key in held.worst}
+        return {key: held.worst[key] if amount is None else amount for key, amount in amounts.items()}
 
     def _worst(
         self, windows: Sequence[BudgetWindow], demand: Demand, deployment: Deployment, exchange: Exchange

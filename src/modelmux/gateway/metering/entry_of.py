@@ -150,6 +150,14 @@ def _joined(headers: Sequence[tuple[bytes, bytes]], name: bytes) -> str | None:
     return b",".join(values).decode("latin-1") or None if values else None
 
 
+def charge_of(attempt: AttemptRecord, at: int, prices: PriceList) -> Charge:
+    """What the row of a request has of one of its calls that is over.
+
+    :param at: microseconds in UTC, when the request arrived.
+    """
+    return charge(_call(attempt, day_of(at)), prices)
+
+
 def _charges(attempts: Sequence[AttemptRecord], at: int, prices: PriceList) -> list[Charge]:
     day = day_of(at)
     return [charge(_call(attempt, day), prices) for attempt in attempts]

@@ -54,16 +54,16 @@ class Held(Struct):
                 most = max(most, costs[one.key] - amounts.get(one.key, 0))
         return most
 
-    def billed(self, *, last_too: bool) -> dict[WindowKey, int]:
-        """What the calls so far may cost. A request is one, however many there are.
+    def billed(self, last: Mapping[WindowKey, int]) -> dict[WindowKey, int]:
+        """What the calls so far have cost, or may have. A request is one, however many there are.
 
-        :param last_too: the last one may be billed.
+        :param last: the same of the last one; empty if it is not billed.
         """
-        if not last_too:
+        if not last:
             return dict(self.before)
         several = {one.key for one in self.windows if one.budget.unit != "requests"}
-        keys = several.intersection((*self.before, *self.worst))
-        return {key: self.before.get(key, 0) + self.worst.get(key, 0) for key in keys}
+        keys = several.intersection((*self.before, *last))
+        return {key: self.before.get(key, 0) + last.get(key, 0) for key in keys}
 
     def note_amounts(self) -> None:
         """Another call is held for."""
