@@ -31,7 +31,7 @@ from modelmux.store.directory.open_directory import open_directory, read_peppers
 from properties.test_registry import REQUESTS, by_surface, path_of, reply_of
 from support.asgi import Response, request
 from support.clock import NOW
-from support.fakes import FakeUpstream, error_reply, message_reply, stream_reply, text_events
+from support.fakes import FakeUpstream, error_reply, event, message_reply, stream_reply, text_events
 from support.gateway import MODEL, PATH, ask, gateway
 
 NANO = 10**9
@@ -300,6 +300,27 @@ async def test_what_all_calls_that_may_be_billed_cost_is_held(tmp_path: Path, no
     one = amounts[0]
     assert amounts == [one, 2 * one, 2 * one, 3 * one]
     await world.end()
+
+
+async def test_what_calls_cost_that_fail_within_their_replies_is_held(tmp_path: Path, no_waiting: None) -> None:
+    """Each is charged for its prompt, so several cost more than the worst case of the last one."""
+    amounts: list[int] = []
+    failed = stream_reply(*text_events("x")[:2], event("error", error={"type": "overloaded_error", "message": "busy"}))
+
+    def note(reply: Any) -> Any:
+        def step(_: Any) -> Any:
+            amounts.append(world.held())
+            return reply
+
+        return step
+
+    world = World(tmp_path, *(note(one) for one in (failed, overloaded(), failed, stream_reply(*text_events("x")))))
+    await world.begin(NANO)
+    assert (await world.ask(stream=True)).status == 200
+    one, prompt = amounts[0], 7 * 3_000
+    assert amounts == [one, one + prompt, one + prompt, one + 2 * prompt]
+    await world.end()
+    assert (world.windows(), world.held()) == ([(2 * prompt + COST, 0)], 0)
 
 
 async def test_a30_a_request_is_one_however_often_it_is_tried(tmp_path: Path, no_waiting: None) -> None:

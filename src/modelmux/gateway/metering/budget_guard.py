@@ -215,11 +215,11 @@ class BudgetGuard:
         return entry.charged(tuple([pair for pair in costs.items() if pair[1]]), held.money)
 
     def _cost(self, call: AttemptRecord, held: Held, exchange: Exchange) -> Mapping[WindowKey, int]:
-        """What the last call costs, of each window that it is held of: all that it may, unless its reply came whole."""
-        if not call.may_be_billed:
-            return {}
-        if not call.is_complete:
-            return held.worst
+        """What the last call costs, of each window that it is held of: what its row has; all that it may, where nothing
+        was reported. One that fails once it has begun its reply is charged for its prompt, whatever the error."""
+        is_known = call.usage is not None and not (call.body is not None and exchange.is_costly)  # else it takes long
+        if not is_known:
+            return held.worst if call.may_be_billed or call.usage is not None else {}
         charged = charge_of(call, arrival_of(exchange, self._runtime), self._rules.current_prices())
         amounts = {one.key: amount_of(charged, one.unit) for one in held.windows if one.key in held.worst}
         return {key: held.worst[key] if amount is None else amount for key, amount in amounts.items()}
