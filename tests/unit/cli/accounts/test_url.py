@@ -138,6 +138,16 @@ def test_the_secret_alone_is_on_stdout_and_works(server: AdminServer, home: Path
     assert [one["limit"] for one in key["budgets"]] == ["5"]
 
 
+def test_the_grace_of_a_key_whose_secret_has_no_hint_is_that_of_the_command(server: AdminServer, home: Path) -> None:
+    """One of LiteLLM that was imported: without its grace, the gateway keeps the old secret for a day."""
+    (home / "keys.json").write_text(json.dumps({"keys": [{"token": "0b" * 32, "key_alias": "old"}]}))
+    done(server, home, "accounts", "import", str(home / "keys.json"))
+    result = done(server, home, "keys", "rotate", "old", "--grace", "0")
+    assert "the old secret is not valid any more" in result.stderr
+    secrets = json.loads(done(server, home, "keys", "show", "old", "--json").stdout)["secrets"]
+    assert [one["hint"] for one in secrets] == [f"{result.stdout[:11]}...{result.stdout.strip()[-4:]}"]
+
+
 def test_a_key_without_its_budget_is_named(server: AdminServer, home: Path) -> None:
     server.broken.add(("POST", "/admin/v1/budgets"))
     result = remote(server, home, "keys", "create", "--name", "ci", "--budget", "5/day")

@@ -131,12 +131,11 @@ def directory_of(
     for id in (*(key.person for key in records), *(one.person for one in memberships)):
         if id is not None:
             persons.setdefault(id, Person(id=id, email=id))
-    hints = [
-        Secret(digest=one["id"].encode(), key=one["id"], hint=hint) for one in shown if (hint := one.get("hint"))
-    ]  # fmt: skip
+    # Also of a key without a hint, such as one that was imported: else a rotation has nothing to end, and no grace.
+    current = [Secret(digest=one["id"].encode(), key=one["id"], hint=one.get("hint") or "") for one in shown]
     return Directory().updated(Changes(
         version=0, teams=list(known.values()), people=list(persons.values()), memberships=memberships, keys=records,
-        secrets=hints, budgets=limited, limits=[limit_of(one) for one in limits],
+        secrets=current, budgets=limited, limits=[limit_of(one) for one in limits],
     ))  # fmt: skip
 
 
