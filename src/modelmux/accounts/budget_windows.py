@@ -57,9 +57,8 @@ def window_of(directory: Directory, budget: Budget, at: int, default: tzinfo) ->
 
     :param at: microseconds in UTC.
     :param default: ``accounts.zone``.
-    :raises ValueError, KeyError, OSError: see ``zone_of_budget``.
     """
-    return window_at(budget.window, at, zone_of_budget(directory, budget, default))
+    return window_at(budget.window, at, usable_zone_of_budget(directory, budget, default))
 
 
 def current_adjustments(directory: Directory, budget: Budget, now: int, default: tzinfo) -> list[Adjustment]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from modelmux.accounts.amounts import parse_amount
 from modelmux.accounts.budget_edits import save_budget, set_budget_status
-from modelmux.accounts.budget_windows import WindowState, zone_of_budget
+from modelmux.accounts.budget_windows import WindowState, usable_zone_of_budget
 from modelmux.accounts.budgets import BUDGET, Budget, OnShort, Reserve, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
@@ -230,7 +230,7 @@ def _row(directory: Directory, zone: tzinfo, record: Budget, states: list[Window
         record.id, record.name, record.status, selector_text(directory, record.applies_to), window_text(record.window),
         amount_text(one.spent, record.unit) if one else None,
         amount_text(one.limit if one else record.limit, record.unit), record.unit, record.mode,
-        None if end is None else format_instant(end, zone_of_budget(directory, record, zone)),
+        None if end is None else format_instant(end, usable_zone_of_budget(directory, record, zone)),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from datetime import tzinfo
 
 from modelmux.accounts.adjustments import Adjustment
 from modelmux.accounts.amounts import format_amount
-from modelmux.accounts.budget_windows import WindowState, zone_of_budget
+from modelmux.accounts.budget_windows import WindowState, usable_zone_of_budget
 from modelmux.accounts.budgets import Budget, Selector, Unit
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
@@ -18,7 +18,7 @@ def budget_fields(
     zone: tzinfo, directory: Directory, budget: Budget, states: list[WindowState], adjustments: list[Adjustment]
 ) -> list[tuple[str, str | None]]:
     """For people. :param zone: that of windows which name none."""
-    default, zone = zone, zone_of_budget(directory, budget, zone)
+    default, zone = zone, usable_zone_of_budget(directory, budget, zone)
     wait = {"refuse": "refused", "wait": "waits", "clamp": "gets fewer tokens"}[budget.on_short]
     return [
         ("id", budget.id),
@@ -79,7 +79,7 @@ def state_text(zone: tzinfo, directory: Directory, budget: Budget, state: Window
     """``12.5000 spent and 0 held of 50, resets 2026-12-01T00:00:00+01:00``."""
     spent, held, limit = (amount_text(getattr(state, name), budget.unit) for name in ("spent", "held", "limit"))
     end = state.window.end
-    resets = "" if end is None else f", resets {format_instant(end, zone_of_budget(directory, budget, zone))}"
+    resets = "" if end is None else f", resets {format_instant(end, usable_zone_of_budget(directory, budget, zone))}"
     return f"{spent} spent and {held} held of {limit}{resets}"
 
 

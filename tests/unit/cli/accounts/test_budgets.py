@@ -147,6 +147,19 @@ def test_what_is_spent_and_when_it_begins_anew(home: Path) -> None:
     assert "T00:00:00+0" in row[9], "in the zone of the budget, as `show` has it"
 
 
+@pytest.mark.parametrize("command", ["budget list", "budget show daily", "keys show ci"])
+def test_a_zone_that_this_machine_lacks_hides_no_budget(home: Path, command: str) -> None:
+    """Another machine may have written it, or be asked over its admin API."""
+    done(home, "keys", "create", "--name", "ci")
+    done(home, "budget", "set", "daily", "--limit", "5", "--per", "day", "--zone", "Asia/Tokyo", "--key", "ci")
+    with sqlite3.connect(next(home.rglob("accounts.db"))) as database:
+        database.execute(
+            "UPDATE directory SET data = replace(data, 'Asia/Tokyo', 'Mars/Olympus') WHERE kind = 'budget'"
+        )
+    database.close()
+    assert "daily" in done(home, *command.split()).stdout
+
+
 def test_a_budget_for_each_shows_those_who_spent(home: Path) -> None:
     (person,) = as_json(home, "people", "list")
     budget = as_json(home, "budget", "set", "all", "--limit", "5", "--each", "person", "--per", "lifetime")
