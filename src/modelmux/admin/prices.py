@@ -69,6 +69,8 @@ async def list_prices(call: Call) -> Reply:
 async def add(call: Call) -> Reply:
     form: PriceForm = call.body
     (name,) = fields.models("model", [form.model])
+    if "*" in name:  # it would be the price of no call, and stay for good
+        raise FieldError("model", f"{name!r} is a pattern", "expected the name of one model")
     card = call.backend.config.build_catalog().card(name)
     own = OwnPrice(
         model=card.id, valid_from=_day(form.valid_from), input=form.input, output=form.output,
