@@ -20,7 +20,7 @@ from modelmux.store.captures.record import Capture
 from modelmux.store.captures.views import CaptureView, capture_view
 from modelmux.store.file_kinds import has_sqlite
 from modelmux.store.traces.prompt_cache import as_json
-from modelmux.store.traces.record import Tokens, Trace, TracedRequest, plain_record
+from modelmux.store.traces.record import Tokens, Trace, TracedRequest, plain_record, record_id
 from modelmux.telemetry.records import Outcome
 
 _MS: Final = 1000
@@ -38,11 +38,14 @@ class RecordParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class RecordView(Struct, frozen=True, kw_only=True):
     """A request that has ended. :param id: ``x-request-id``, of the client if it has sent one.
 
+    :param record: id of this record alone: requests may share the id of a client.
+
     :param request: id of its row in the ledger; null without accounts. :param key: id of the key, or null.
     :param model: that was called last. :param cost: null where its price is unknown, or nothing was called.
     """
 
     id: str
+    record: str
     at: str | None
     request: str | None
     key: str | None
@@ -75,11 +78,13 @@ class RecordDetail(Struct, frozen=True, kw_only=True):
     """
     :param request: as ``modelmux trace --json`` has it; times are in milliseconds since it arrived.
     :param prompt: where the prompt stopped being that of the turn before; null for a request without one.
+    :param previous_record: id of the record of that turn; null where none is known.
     :param bodies: see ``TraceView``.
     """
 
     request: dict[str, Any]
     prompt: dict[str, Any] | None
+    previous_record: str | None
     bodies: Bodies
 
 
@@ -100,7 +105,7 @@ async def list_records(call: Call) -> Reply:
     following = None if page.next is None else str(page.next)
     return Reply(
         RecordListView(
-            data=[_view(one) for one in page.requests],
+            data=[_view(one, number) for one, number in zip(page.requests, page.numbers, strict=True)],
             has_more=following is not None,
             next=following,
             recorded=keeps_traces(call.backend.config),
@@ -109,7 +114,7 @@ async def list_records(call: Call) -> Reply:
 
 
 async def read_record(call: Call) -> Reply:
-    """The latest with an id, of the client, of the gateway, of Vertex AI or of the trace."""
+    """That of an id of a record; else the latest with an id of the client, the gateway, Vertex AI or the trace."""
     found = await asyncio.to_thread(_find, call)
     if found is None:
         raise no_record("record of a request", call.path["id"])
@@ -118,6 +123,7 @@ async def read_record(call: Call) -> Reply:
         RecordDetail(
             request=plain_record(found.trace.request),
             prompt=as_json(found.trace, found.previous),
+            previous_record=None if found.previous_number is None else record_id(found.previous_number),
             bodies=captured if found.capture is None else "kept",
         )
     )
@@ -140,6 +146,7 @@ class _Found(NamedTuple):
 
     trace: Trace
     previous: Trace | None
+    previous_number: int | None
     capture: Capture | None
 
 
@@ -154,10 +161,11 @@ def _find(call: Call) -> _Found | None:
     records = read_traces(directory, id, 1, call.now)
     trace = records.traces[0] if records.traces else None
     at = None if trace is None else trace.request.at
+    id = id if trace is None else trace.request.request_id
     capture = read_capture(directory, id, call.backend.config.capture.days, call.now, at)
     if trace is None and capture is not None:  # which is kept longer
         trace = Trace(capture.request)
-    return None if trace is None else _Found(trace, records.previous, capture)
+    return None if trace is None else _Found(trace, records.previous, records.previous_number, capture)
 
 
 def _cursor(text: str) -> int | None:
@@ -168,10 +176,11 @@ def _cursor(text: str) -> int | None:
     return min(int(text), 2**62)
 
 
-def _view(one: TracedRequest) -> RecordView:
+def _view(one: TracedRequest, number: int) -> RecordView:
     first = one.first_content_ms
     return RecordView(
-        id=one.request_id, at=time_text(one.at), request=one.row_id, key=one.key, dialect=one.dialect,
+        id=one.request_id, record=record_id(number), at=time_text(one.at), request=one.row_id, key=one.key,
+        dialect=one.dialect,
         operation=one.operation, requested_model=one.requested,
         model=one.attempts[-1].model if one.attempts else None, attempts=one.missing_attempts + len(one.attempts),
         outcome=one.outcome, status=one.status, code=one.code, stream=one.stream, tokens=_tokens(one.tokens),

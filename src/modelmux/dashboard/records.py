@@ -28,6 +28,7 @@ async def build_detail(visit: Visit) -> Data:
         "id": visit.path["id"],
         "record": record,
         "prompt": explained["prompt"],
+        "previous_record": explained["previous_record"],
         "bodies": explained["bodies"],
         "timeline": timeline_of({}, record),
         "trace_url": None if template is None or trace_id is None else template.replace(TRACE_ID, part(trace_id)),

@@ -163,6 +163,32 @@ async def test_requests_and_one_of_them(plain: Browser, tmp_path: Path) -> None:
     assert (await plain.get("/dashboard/requests/req_99")).status == 404
 
 
+@pytest.mark.parametrize("id", ["mine", "team/7", "a.json", "..", "rec_1"])
+async def test_each_row_opens_its_own_request_whatever_id_the_client_has_sent(
+    plain: Browser, tmp_path: Path, id: str
+) -> None:
+    turns = [trace(number, ["a", "b", "c"][: 2 * number + 1], request_id=id, code=f"code{number}") for number in (0, 1)]
+    write(tmp_path / "traces.db", [*turns, trace(2, ["z"], request_id=id, code="code2")], NOW)
+    for page in ("/dashboard/requests", "/dashboard/live"):
+        html = await plain.page(page)
+        links = re.findall(r'<a href="(/dashboard/requests/[^"]*)"', html)
+        assert len(links) == 3
+        for number, link in zip((2, 1, 0), links, strict=True):
+            shown = await plain.page(link)
+            assert f"200 code{number}" in text_of(shown)
+            assert (await plain.data(link))["record"]["request_id"] == id
+            if number == 1:
+                assert f'The turn before was <a href="{links[2]}"' in shown
+
+
+async def test_each_row_has_its_own_bodies(plain: Browser, tmp_path: Path) -> None:
+    for number, text in ((2, b"first"), (1, b"second")):
+        keep_with_record(tmp_path, NOW - number, f"req_{number}", text, request_id="mine")
+    links = re.findall(r'<a href="(/dashboard/requests/[^"]*)"', await plain.page("/dashboard/requests"))
+    texts = [(await plain.data(f"{link}/bodies"))["bodies"]["request"]["text"] for link in links]
+    assert texts == ["second", "first"]
+
+
 async def test_captured_bodies_are_text_on_a_page_of_the_request(plain: Browser, tmp_path: Path) -> None:
     kept = keep_with_record(tmp_path, NOW - 1, "req_row", TEXT.encode(), request_id="a:b%41")
     path = "/dashboard/requests/a:b%41"

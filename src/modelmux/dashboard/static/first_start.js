@@ -20,7 +20,7 @@
 
   function arrived(step, request) {
     const link = document.createElement("a");
-    link.href = `/dashboard/requests/${encodeURIComponent(request.id)}`;
+    link.href = `/dashboard/requests/${encodeURIComponent(request.record || request.id)}`; // without accounts, ids may repeat
     link.textContent = "Your first request has arrived";
     const about = [request.model || request.requested_model, request.outcome.replaceAll("_", " ")].filter(Boolean).join(", ");
     step.replaceChildren(link, about ? `: ${about}.` : ".");

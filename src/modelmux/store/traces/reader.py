@@ -13,7 +13,7 @@ from msgspec import Struct
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.traces.previous_turn import previous_turn
-from modelmux.store.traces.record import Trace, TracedRequest
+from modelmux.store.traces.record import Trace, TracedRequest, record_number
 from modelmux.store.traces.sqlite_traces import (
     FILE_NAME,
     LAST,
@@ -22,6 +22,8 @@ from modelmux.store.traces.sqlite_traces import (
     earlier,
     find,
     latest,
+    number_of,
+    numbered,
     of_row,
     page,
 )
@@ -30,14 +32,20 @@ _TIMEOUT: Final = 5.0
 
 
 class FoundTraces(Struct, frozen=True):
-    """Records, the latest first. :param previous: the turn before the first of them."""
+    """Records, the latest first.
+
+    :param previous: the turn before the first of them. :param previous_number: of its record, see ``record_id``.
+    """
 
     traces: list[Trace]
     previous: Trace | None = None
+    previous_number: int | None = None
 
 
 def read_traces(directory: Path, id: str | None, count: int, now: int, *, is_row: bool = False) -> FoundTraces:
     """The records with an id, two at most; or the latest ones. None where there is no file yet. It blocks.
+
+    An id as ``record_id`` makes them is that of one record alone, as long as there is that record.
 
     :param now: microseconds in UTC. :param is_row: the id is that of a row of the ledger, and no other.
     :raises StoreFailed: they cannot be read.
@@ -51,7 +59,8 @@ def read_traces(directory: Path, id: str | None, count: int, now: int, *, is_row
         if not traces:
             return FoundTraces([])
         before = file.call(lambda connection: previous_turn(traces[0], earlier(connection, traces[0])))
-        return FoundTraces(traces, before)
+        number = None if before is None else file.call(lambda connection: number_of(connection, before.request))
+        return FoundTraces(traces, before, number)
     except msgspec.DecodeError as error:
         raise StoreFailed(f"{path}: a record cannot be read: {error}") from None
     finally:
@@ -68,7 +77,7 @@ def read_page(
     """
     path = directory / FILE_NAME
     if not path.exists():
-        return TracesPage([], None)
+        return TracesPage([], None, [])
     file = ConnectionThread("modelmux-traces", TracesFile(path, creates=False), _TIMEOUT)
     try:
         return file.call(lambda connection: page(connection, LAST if before is None else before, count, now, chosen))
@@ -81,4 +90,7 @@ def read_page(
 def _chosen(connection: sqlite3.Connection, id: str | None, count: int, now: int, *, is_row: bool) -> list[Trace]:
     if id is None:
         return latest(connection, count, now)
-    return of_row(connection, id, now) if is_row else find(connection, id, now)
+    if is_row:
+        return of_row(connection, id, now)
+    number = record_number(id)
+    return (numbered(connection, number, now) if number is not None else []) or find(connection, id, now)

@@ -16,6 +16,9 @@ from modelmux.claude.prompt_digests import PromptDigests
 MOST_BYTES: Final = 4_000
 #: Attempts and notices that are left of a record that would be larger.
 _FEWEST: Final = 4
+#: How an id of a record begins, and digits that a number may have.
+_RECORD: Final = "rec_"
+_MOST_DIGITS: Final = 18
 
 
 class Tokens(Struct, frozen=True, omit_defaults=True):
@@ -130,6 +133,18 @@ class Trace(Struct, frozen=True):
     def wrote_cache(self) -> bool:
         """Whether its prompt was read by a model, and so may be in the cache."""
         return self.prompt is not None and self.request.tokens is not None
+
+
+def record_id(number: int) -> str:
+    """An id of one record of a machine, whatever ids clients have chosen. :param number: in its file."""
+    return f"{_RECORD}{number}"
+
+
+def record_number(id: str) -> int | None:
+    """The number in such an id; None if it is another."""
+    digits = id.removeprefix(_RECORD)
+    is_one = id.startswith(_RECORD) and digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+    return int(digits) if is_one else None
 
 
 #: :raises msgspec.DecodeError:

@@ -45,6 +45,8 @@ SELECT {_COLUMNS} WHERE ? IN (request_id, row_id, message_id, upstream_request_i
 ORDER BY at DESC LIMIT 2
 """
 _OF_ROW: Final = f"SELECT {_COLUMNS} WHERE r.row_id = ? AND r.at > ? ORDER BY r.at DESC LIMIT 1"
+_NUMBERED: Final = f"SELECT {_COLUMNS} WHERE r.number = ? AND r.at > ?"
+_NUMBER: Final = "SELECT max(number) FROM requests WHERE at = ? AND request_id = ?"
 _EARLIER: Final = f"""
 SELECT {_COLUMNS} WHERE r.conversation = ? AND r.at < ? ORDER BY r.at DESC LIMIT {MOST_TURNS}
 """
@@ -110,16 +112,31 @@ def of_row(connection: sqlite3.Connection, id: str, now: int) -> list[Trace]:
     return _traces(connection.execute(_OF_ROW, (id, now - _MICROSECONDS)))
 
 
+def numbered(connection: sqlite3.Connection, number: int, now: int) -> list[Trace]:
+    """The record with a number of this file, which no client chooses."""
+    return _traces(connection.execute(_NUMBERED, (number, now - _MICROSECONDS)))
+
+
+def number_of(connection: sqlite3.Connection, request: TracedRequest) -> int | None:
+    """The number of a record that was read from this file; None if it was dropped meanwhile."""
+    (number,) = connection.execute(_NUMBER, (request.at, request.request_id)).fetchone()
+    return None if number is None else int(number)
+
+
 def latest(connection: sqlite3.Connection, count: int, now: int) -> list[Trace]:
     """The latest first."""
     return _traces(connection.execute(_LATEST, (now - _MICROSECONDS, count)))
 
 
 class TracesPage(NamedTuple):
-    """Requests, the newest first. :param next: for ``before`` of the next page; None on the last one."""
+    """Requests, the newest first. :param next: for ``before`` of the next page; None on the last one.
+
+    :param numbers: of their records, see ``numbered``.
+    """
 
     requests: list[TracedRequest]
     next: int | None
+    numbers: list[int]
 
 
 def page(
@@ -130,17 +147,17 @@ def page(
     :param before: ``next`` of the page before; ``LAST`` for the first page.
     """
     requests: list[TracedRequest] = []
-    last = before
+    numbers: list[int] = []
     with contextlib.closing(connection.execute(_PAGE, (before, now - _MICROSECONDS))) as rows:
         for number, text in rows:
             request = decode_request(text)
             if not chosen(request):
                 continue
             if len(requests) == count:
-                return TracesPage(requests, last)
+                return TracesPage(requests, numbers[-1], numbers)
             requests.append(request)
-            last = number
-    return TracesPage(requests, None)
+            numbers.append(number)
+    return TracesPage(requests, None, numbers)
 
 
 def earlier(connection: sqlite3.Connection, trace: Trace) -> list[Trace]:
