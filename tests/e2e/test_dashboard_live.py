@@ -238,3 +238,70 @@ def test_a_session_that_is_over_is_told(gateway: DashboardGateway, visit: Callab
     visitor.page.get_by_role("heading", name="Sign in").wait_for()
     assert visitor.page.url.endswith("/dashboard/live"), "it leads back"
     visitor.problems = [one for one in visitor.problems if "a status of 401" not in one]
+
+
+#: Milliseconds after which the overview is shown anew.
+REFRESH = 30_000
+
+
+def test_the_overview_goes_on_after_a_click_beside_its_links(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.clock.install()
+    visitor.go("/dashboard")
+    page.get_by_role("heading", name="Overview").click()
+    assert page.evaluate("document.activeElement.id") == "main"
+    with page.expect_response(lambda response: response.url.endswith("/dashboard")):
+        page.clock.run_for(REFRESH)
+
+
+def test_a_text_that_is_selected_stays_on_the_overview(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.clock.install()
+    visitor.go("/dashboard")
+    page.evaluate("getSelection().selectAllChildren(document.querySelector('h1'))")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.run_for(3 * REFRESH)
+    page.evaluate(_TURN)
+    assert (asked, page.evaluate("getSelection().toString().trim()")) == ([], "Overview")
+
+
+def test_an_overview_whose_session_is_over_says_so(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.clock.install()
+    visitor.go("/dashboard")
+    visitor.context.clear_cookies()
+    page.clock.run_for(REFRESH)
+    page.get_by_text("You are not signed in.").wait_for()
+    visitor.problems = [one for one in visitor.problems if "a status of 401" not in one]
+
+
+def test_running_requests_that_cannot_be_asked_for_are_not_said_to_be_of_now(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    page.clock.install()
+    visitor.go("/dashboard/live")
+    page.get_by_text("Updated every 2 seconds.").wait_for()
+    page.route("**/dashboard/live", lambda route: route.abort())
+    page.clock.run_for(LOOK)
+    page.locator("#live-mode").get_by_text("Not updated: the gateway does not answer.").wait_for()
+    assert "Not updated" in page.get_by_role("status").inner_text()
+    page.unroute("**/dashboard/live")
+    until(lambda: page.clock.run_for(LOOK) or page.get_by_text("Updated every 2 seconds.").count())
+    assert "running" in page.get_by_role("status").inner_text()
+    visitor.problems = [one for one in visitor.problems if "ERR_FAILED" not in one]
+
+
+def test_the_playground_says_that_its_session_is_over(visit: Callable[..., Visitor]) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.go("/dashboard/playground")
+    page.get_by_role("textbox", name="Message").fill("Hi")
+    visitor.context.clear_cookies()
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_text("You are not signed in any more.").wait_for()
+    assert "Bearer" not in page.locator("main").inner_text()
+    visitor.problems = [one for one in visitor.problems if "a status of 401" not in one]

@@ -48,13 +48,25 @@ function prepare(root) {
   sendOnce(root);
 }
 
+function selectsIn(area) {
+  const selection = getSelection();
+  return selection !== null && !selection.isCollapsed && area.contains(selection.anchorNode);
+}
+
+// A click beside links, and the link that skips to the content, focus the content itself: that stays when it is replaced.
+function isUsed(main) {
+  const focused = document.activeElement;
+  return (focused !== main && main.contains(focused)) || selectsIn(main) || main.querySelector("details[open]") !== null;
+}
+
 async function refresh(main) {
-  if (document.hidden || main.contains(document.activeElement) || main.querySelector("details[open]")) return;
+  if (document.hidden || isUsed(main)) return;
   try {
     const reply = await fetch(location.href, { headers: { accept: "text/html" } });
+    if (reply.status === 401) location.reload(); // the session is over: the page says so, and how to sign in
     if (!reply.ok) return;
     const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("main");
-    if (!fresh || !fresh.dataset.refresh) return;
+    if (!fresh || !fresh.dataset.refresh || isUsed(main)) return;
     main.replaceChildren(...fresh.childNodes);
     prepare(main);
   } catch {
@@ -96,9 +108,14 @@ function watchLive(area) {
     say(announced);
   }
 
-  function isBeingRead() {
-    const selection = getSelection();
-    return selection !== null && !selection.isCollapsed && area.contains(selection.anchorNode);
+  function showMode() {
+    const fails = " Not updated: the gateway does not answer. It is tried again.";
+    const text = paused ? " Paused." : failures > 0 ? fails : ` Updated every ${seconds} seconds.`;
+    if (mode.lastChild.data === text) return;
+    mode.lastChild.data = text;
+    box.classList.toggle("paused", paused);
+    box.classList.toggle("failing", failures > 0);
+    if (!paused) say(failures > 0 ? text.trim() : area.dataset.summary);
   }
 
   function replace(fresh) {
@@ -125,7 +142,7 @@ function watchLive(area) {
         return false;
       }
       const fresh = new DOMParser().parseFromString(await reply.text(), "text/html").getElementById("live");
-      if (reply.ok && fresh && !paused && !isBeingRead()) {
+      if (reply.ok && fresh && !paused && !selectsIn(area)) {
         replace(fresh);
         announce();
         failures = 0;
@@ -137,6 +154,7 @@ function watchLive(area) {
     } finally {
       clearTimeout(limit);
     }
+    showMode();
     return true;
   }
 
@@ -157,8 +175,7 @@ function watchLive(area) {
   button.addEventListener("click", () => {
     paused = !paused;
     button.setAttribute("aria-pressed", String(paused));
-    box.classList.toggle("paused", paused);
-    mode.lastChild.data = paused ? " Paused." : ` Updated every ${seconds} seconds.`;
+    showMode();
     plan(0);
   });
   document.addEventListener("visibilitychange", () => plan(0));

@@ -10,6 +10,7 @@
   const thinking = document.getElementById("thinking");
   const part = (name) => document.getElementById(`part-${name}`);
   const parts = ["error", "thinking", "text", "end", "charged", "start", "sent"];
+  const SIGNED_OUT = "You are not signed in any more. Copy what you wrote, sign in with a new link, and load the page again.";
   let running = null;
 
   function offerOptions() {
@@ -88,6 +89,7 @@
       const headers = { accept: "application/json" };
       const reply = await fetch(form.dataset.stream, { method: "POST", body, headers, signal: call.signal });
       if (reply.ok) await read(reply.body.pipeThrough(new TextDecoderStream()).getReader(), call);
+      else if (reply.status === 401) showError(SIGNED_OUT);
       else showError((await reply.json()).error.message);
       if (running === call) end(status.textContent || "It is shown below.");
     } catch (error) {
