@@ -194,12 +194,44 @@ async def test_a_stream_that_breaks_is_an_error_although_http_says_200(dialect: 
     broken = b"".join(text_events("Hi")[:4]) + OVERLOADED
     response = await ended(gateway(receiver, stream_reply(broken)), dialect, stream=True)
     assert response.status == 200
-    _, model, attempts = tree(receiver)
+    root, model, attempts = tree(receiver)
+    assert (root.status.code, attributes(root)["http.response.status_code"]) == (2, 200)
     own = attributes(model)
     assert (own["error.type"], own["gen_ai.response.finish_reasons"]) == ("overloaded", ["error"])
     assert own["gen_ai.request.stream"] is True
     assert own["gen_ai.response.time_to_first_chunk"] >= 0
     assert (model.status.code, len(attempts)) == (2, 1)
+
+
+@pytest.mark.parametrize("dialect", BODIES)
+async def test_a_stream_that_breaks_by_a_rate_limit_is_an_error_too(dialect: str, receiver: Receiver) -> None:
+    broken = b"".join(text_events("Hi")[:4]) + OVERLOADED.replace(b"overloaded_error", b"rate_limit_error")
+    assert (await ended(gateway(receiver, stream_reply(broken)), dialect, stream=True)).status == 200
+    root, model, _ = tree(receiver)
+    assert (root.status.code, model.status.code, attributes(root)["http.response.status_code"]) == (2, 2, 200)
+
+
+async def test_the_name_of_a_call_has_the_model_that_was_called_first(
+    receiver: Receiver, no_waiting: list[float]
+) -> None:
+    other = "claude-haiku-4-5"
+    models = [{"name": MODEL, "model": MODEL, "fallbacks": [other]}, {"name": other, "model": other}]
+    app = gateway(receiver, error_reply(529, {}), message_reply(), vertex={"models": models})
+    assert (await ended(app, "anthropic_messages")).status == 200
+    _, model, _ = tree(receiver)
+    own = attributes(model)
+    assert (model.name, own["gen_ai.request.model"]) == (f"chat {MODEL}", MODEL)
+    assert own["gen_ai.response.model"].startswith(other)
+
+
+async def test_a_key_that_was_sent_as_a_model_is_in_no_span(receiver: Receiver) -> None:
+    key = "team-key-of-the-operator"
+    vertex = {"model": MODEL, "default_for_unknown_models": True}
+    app = gateway(receiver, message_reply(), vertex=vertex, server={"api_keys": [key]})
+    headers = SAMPLED | {"authorization": f"Bearer {key}"}
+    assert (await ended(app, "openai_chat", headers, model=key)).status == 200
+    assert attributes(tree(receiver)[1])["modelmux.requested_model"] == "-"
+    assert key not in str(receiver.requests)
 
 
 async def test_usage_counts_what_the_cache_read_and_wrote(receiver: Receiver) -> None:

@@ -247,7 +247,6 @@ class Exchange:
         self._close_record(now)
         outcome = outcome_of(error, client_disconnected=client_disconnected)
         has_left = outcome == names.OUTCOME_CLIENT_DISCONNECTED
-        status = CLIENT_CLOSED_REQUEST if has_left else 200 if error is None else self._status_of(error)
         parent, trace, is_sampled = trace_of(inbound.headers, tracer, services.runtime.new_id)
         record = ExchangeRecord(
             request_id=inbound.request_id,
@@ -257,7 +256,7 @@ class Exchange:
             attempts=self.attempts,
             stream=self.decoded is not None and self.decoded.stream,
             outcome=outcome,
-            status=status,
+            status=CLIENT_CLOSED_REQUEST if has_left else 200 if error is None else self._status_of(error),
             error=error,
             stop_reason=self.stop_reason,
             duration=now - inbound.received_at,
@@ -268,6 +267,7 @@ class Exchange:
             headers=inbound.headers,
             is_estimate=self.prepared is not None and self.prepared.is_estimate,
             refused=error is not None and not self.client.started and is_refusal(error),
+            failed_inside=error is not None and self.client.started and not has_left,
             requested_model=self.decoded.model if self.decoded is not None else error.model if error else None,
             caller=inbound.caller,
             end_user=self.decoded.end_user if self.decoded is not None else None,

@@ -147,6 +147,7 @@ class ExchangeRecord(Struct, frozen=True):
     :param stop_reason: why there was no further attempt, if one failed.
     :param headers: of the request.
     :param refused: the gateway itself refused it, in a response: a log line of its own tells of that.
+    :param failed_inside: the error came inside a response that HTTP had begun with 200.
     :param is_estimate: the response is an estimate of the gateway's own.
     :param caller: who sent it.
     :param end_user, metadata: as the body names them.
@@ -175,6 +176,7 @@ class ExchangeRecord(Struct, frozen=True):
     is_estimate: bool = False
     requested_model: str | None = None
     refused: bool = False
+    failed_inside: bool = False
     caller: Caller = Caller()
     end_user: str | None = None
     metadata: Mapping[str, Any] | None = None

@@ -27,6 +27,8 @@ PROVIDER: Final = "gcp.vertex_ai"
 _NANO: Final = 10**9
 SPAN_DIGITS: Final = 16
 _SERVER_ERROR: Final = 500
+#: What HTTP said of a response inside which an error came.
+_OK: Final = 200
 #: Seconds; a wait for admission that is shorter has no span.
 _MIN_WAIT: Final = 0.001
 #: The finish reason of a reply that had none, because it was cut or given up.
@@ -110,13 +112,13 @@ def spans_of(
         start=settled.at(settled.clock - record.duration),
         end=settled.at(settled.clock),
         attributes=_clean(_of_request(settled, redact)),
-        error=record.status >= _SERVER_ERROR,
+        error=record.status >= _SERVER_ERROR or record.failed_inside,
     )
     spans = [request, *_admission_span(settled, request.id, new_id)]
     if record.attempts:
         above = request.id
         if record.operation == "generate":
-            model = _model_span(settled, above, new_id, sent_as)
+            model = _model_span(settled, above, new_id, redact, sent_as)
             spans.append(model)
             above = model.id
         spans += (_attempt_span(settled, one, above, new_id) for one in record.attempts)
@@ -128,7 +130,7 @@ def _of_request(settled: Settled, redact: Callable[[str], str]) -> Iterator[tupl
     agent = find_raw_header(record.headers, b"user-agent")
     yield "http.request.method", settled.method
     yield "http.route", settled.path
-    yield "http.response.status_code", record.status
+    yield "http.response.status_code", _OK if record.failed_inside else record.status
     yield "user_agent.original", None if agent is None else first_word(agent, redact)
     if record.error is not None:
         yield "error.type", record.error.code or record.error.kind.name
@@ -164,22 +166,29 @@ def _admission_span(settled: Settled, parent: str, new_id: Callable[[int], str])
         )
 
 
-def _model_span(settled: Settled, parent: str, new_id: Callable[[int], str], sent_as: Mapping[str, str | None]) -> Span:
-    record, last = settled.record, settled.record.attempts[-1]
+def _model_span(
+    settled: Settled,
+    parent: str,
+    new_id: Callable[[int], str],
+    redact: Callable[[str], str],
+    sent_as: Mapping[str, str | None],
+) -> Span:
+    """Its name has the model that was asked for first, as the conventions want it; another may have answered."""
+    record = settled.record
     gone = record.outcome == names.OUTCOME_CLIENT_DISCONNECTED
     return Span(
-        name=f"chat {last.card.id}",
+        name=f"chat {record.attempts[0].card.id}",
         kind="client",
         id=new_id(SPAN_DIGITS),
         parent=parent,
         start=settled.at(record.attempts[0].started_at),
         end=settled.at(settled.clock),
-        attributes=_renamed(_clean(_of_model(settled)), sent_as),
+        attributes=_renamed(_clean(_of_model(settled, redact)), sent_as),
         error=record.error is not None and not gone,
     )
 
 
-def _of_model(settled: Settled) -> Iterator[tuple[str, Value | None]]:
+def _of_model(settled: Settled, redact: Callable[[str], str]) -> Iterator[tuple[str, Value | None]]:
     record, last = settled.record, settled.record.attempts[-1]
     yield "gen_ai.operation.name", "chat"
     yield "gen_ai.provider.name", PROVIDER
@@ -195,7 +204,7 @@ def _of_model(settled: Settled) -> Iterator[tuple[str, Value | None]]:
         yield "error.type", result_label(record.error)
     yield from _of_parameters(settled.body)
     yield from _of_usage(record.usage)
-    yield "modelmux.requested_model", record.requested_model and loggable_word(record.requested_model)
+    yield "modelmux.requested_model", record.requested_model and loggable_word(record.requested_model, redact)
     yield "modelmux.attempts", len(record.attempts)
     yield "modelmux.cost.usd", settled.cost
 
