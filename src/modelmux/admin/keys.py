@@ -80,13 +80,14 @@ class KeyParams(ListParams, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A page of keys.
 
     :param team, person: only those of an id or a name; of a team with the teams below it.
-    :param expires_before: only those that expire before a time.
+    :param expires_before, expires_after: only those that expire before a time, at a time or after it.
     """
 
     team: str | None = None
     person: str | None = None
     status: KeyStatus | None = None
     expires_before: str | None = None
+    expires_after: str | None = None
 
 
 class SecretKey(KeyView, frozen=True, kw_only=True):
@@ -131,6 +132,9 @@ async def list_keys(call: Call) -> Reply:
     if params.expires_before is not None:
         before = read_instant("expires_before", params.expires_before)
         keys = [key for key in keys if key.expires is not None and key.expires < before]
+    if params.expires_after is not None:
+        after = read_instant("expires_after", params.expires_after)
+        keys = [key for key in keys if key.expires is not None and key.expires >= after]
     page = page_of(keys, params, lambda key: key)
     shown = {key.id for key in page.data}
     hints = {one.key: one.hint for one in directory.all_secrets() if one.key in shown and one.valid_until is None}

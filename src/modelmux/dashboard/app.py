@@ -20,7 +20,7 @@ from modelmux.admin.errors import accounts_off, of_field
 from modelmux.admin.sessions import Sessions, cookies_of
 from modelmux.dashboard.assets import PREFIX, assets
 from modelmux.dashboard.forms import read_form, read_query
-from modelmux.dashboard.page import ROOT, Action, Data, Download, Moved, Page, Site, Streamed, Visit
+from modelmux.dashboard.page import ROOT, Action, Data, Download, Moved, Page, Site, Streamed, Visit, part
 from modelmux.dashboard.pages import WITH_ACCOUNTS, WITHOUT_ACCOUNTS
 from modelmux.dashboard.rendering import Renderer
 from modelmux.dashboard.response import (
@@ -191,13 +191,15 @@ class Dashboard:
             if "form" in data:
                 data["form"] = dict(visit.form)
             return self._html(
-                scope, page.template, page.title, data, caller, page=page, status=failure.status, problem=failure
-            )
+                scope, page.template, page.title, data, caller, page=page, status=failure.status, problem=failure,
+                here=_filled(page.path, visit.path),
+            )  # fmt: skip
         if isinstance(done, Moved):
             return redirect(done.path)
         if isinstance(done, Streamed):
             return EventResponse(self._rendered(done))
-        return self._html(scope, done.template, done.title, done.data, caller, page=action.page)
+        here = _filled(action.page.path, visit.path)
+        return self._html(scope, done.template, done.title, done.data, caller, page=action.page, here=here)
 
     async def _rendered(self, streamed: Streamed) -> AsyncGenerator[tuple[str, Data], None]:
         async with contextlib.aclosing(streamed.events) as events:
@@ -234,8 +236,9 @@ class Dashboard:
     def _html(
         self, scope: Scope, template: str, title: str, data: Data, caller: Caller | None = None, *,
         page: Page | None = None, status: int = 200, problem: GatewayError | None = None,
-        headers: HeaderList | None = None,
+        headers: HeaderList | None = None, here: str | None = None,
     ) -> Response:  # fmt: skip
+        """:param here: where the page can be read again, if that is not the address of the request."""
         theme = cookies_of(scope["headers"]).get(THEME_COOKIE)
         body = self._renderer.html(
             template,
@@ -243,7 +246,7 @@ class Dashboard:
             theme=theme if theme in THEMES else THEMES[0],
             themes=THEMES,
             version=__version__,
-            here=_address(scope),
+            here=here or _address(scope),
             nav=[] if caller is None else self._nav(caller),
             current=None if page is None else page.path.split("/{")[0],
             principal=None if caller is None else caller.principal,
@@ -287,6 +290,11 @@ def _check_role(caller: Caller, what: Page | Action | Download) -> None:
 
 def _pattern(path: str) -> re.Pattern[str]:
     return re.compile(_PARAMETER.sub(r"(?P<\1>[^/]{1,128})", path))
+
+
+def _filled(path: str, parts: Mapping[str, str]) -> str:
+    """The address of a page: its path with the parts of a request."""
+    return _PARAMETER.sub(lambda name: part(parts[name[1]]), path)
 
 
 def _paths_of_accounts() -> list[re.Pattern[str]]:

@@ -19,9 +19,11 @@ _DAY: Final = 24 * _HOUR
 _SPENT: Final = 80.0
 _ERRORS: Final = 5.0
 _FEWEST: Final = 20
-#: Days before its end in which a key is shown.
+#: Days before its end in which a key is shown, and after it.
 _EXPIRES: Final = 7
-_BUDGETS: Final = "200"
+#: Records of a page of the API, and pages, that are looked at.
+_MOST: Final = "1000"
+_PAGES: Final = 5
 #: Rows of a list of the page.
 _ROWS: Final = 12
 
@@ -109,8 +111,9 @@ def _change(before: str, now: str) -> float | None:
 async def _budgets(visit: Visit) -> list[Data]:
     if not visit.may("budgets.read"):
         return []
-    page, items = await visit.read("/budgets", limit=_BUDGETS), []
-    for budget in page["data"]:
+    budgets, has_more = await _all_budgets(visit)
+    items = [item("warn", f"Only the first {len(budgets):,} budgets were looked at", None)] if has_more else []
+    for budget in budgets:
         for window in budget["windows"] if budget["status"] == "active" else ():
             spent = share(window["limit"], window["spent"], window["held"])
             used = spent.spent + spent.held
@@ -124,17 +127,31 @@ async def _budgets(visit: Visit) -> list[Data]:
 async def _keys(visit: Visit) -> list[Data]:
     if not visit.may("keys.read"):
         return []
-    now, items = visit.now, []
-    soon = time_text(now + _EXPIRES * _DAY) or ""
-    page = await visit.read("/keys", limit=str(_ROWS), status="active", expires_before=soon)
-    for key in page["data"]:
-        ends = datetime.fromisoformat(key["expires_at"])
-        days = (ends - datetime.fromtimestamp(now / 1_000_000, UTC)).days
+    today, items = datetime.fromtimestamp(visit.now / 1_000_000, UTC), []
+    ends = [time_text(visit.now + days * _DAY) or "" for days in (-_EXPIRES, _EXPIRES)]
+    page = await visit.read("/keys", limit=_MOST, status="active", expires_after=ends[0], expires_before=ends[1])
+    ending = [(datetime.fromisoformat(key["expires_at"]), key) for key in page["data"]]
+    # Those that still work come first, the next to expire first of all; then those that have expired last.
+    ending.sort(key=lambda one: (one[0] <= today, abs(one[0] - today)))
+    for end, key in ending[:_ROWS]:
+        days = (end - today).days
         text = f"Key {key['name']} expires in {days} days" if days > 0 else f"Key {key['name']} expires today"
-        if ends.timestamp() * 1_000_000 <= now:
+        if end <= today:
             text = f"Key {key['name']} has expired"
         items.append(item("warn", text, f"{ROOT}/keys/{part(key['id'])}"))
     return items
+
+
+async def _all_budgets(visit: Visit) -> tuple[list[Data], bool]:
+    """Those of as many pages as are looked at, and whether there are more."""
+    page = await visit.read("/budgets", limit=_MOST)
+    records: list[Data] = page["data"]
+    for _ in range(_PAGES - 1):
+        if not page["has_more"]:
+            break
+        page = await visit.read("/budgets", limit=_MOST, after=page["next"])
+        records += page["data"]
+    return records, page["has_more"]
 
 
 def _usage(total: Data) -> list[Data]:

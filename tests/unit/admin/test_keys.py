@@ -76,3 +76,12 @@ async def test_keys_of_a_team_are_those_of_teams_below_it_too(admin: Admin) -> N
     assert not names["own"] & names["other"]
     assert names["own"] | names["other"] <= names["top"]
     assert "free" not in names["top"]
+
+
+async def test_keys_are_chosen_by_when_they_expire(admin: Admin) -> None:
+    for name, day in (("never", None), ("a", "2027-01-01"), ("b", "2027-01-02"), ("c", "2027-01-03")):
+        await admin.ok("POST", "/keys", {"name": name} | ({"expires_at": f"{day}T00:00:00Z"} if day else {}))
+    query = "expires_after=2027-01-02T00:00:00Z"
+    for chosen, names in ((query, ["b", "c"]), (f"{query}&expires_before=2027-01-03T00:00:00Z", ["b"])):
+        assert [one["name"] for one in (await admin.ok("GET", "/keys", query=chosen))["data"]] == names
+    assert (await admin.refused(400, "GET", "/keys", query="expires_after=soon"))["param"] == "expires_after"

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 import pytest
 
 from modelmux.accounts.cost import Cost, TokenCounts
+from modelmux.accounts.edits import save_key
 from modelmux.accounts.entry import Entry
+from modelmux.accounts.records import Key
+from modelmux.dashboard import overview
 from modelmux.telemetry.counted import Counted
 from modelmux.telemetry.quantiles import Latency, Quantile, Times
 from support.admin import organisation
@@ -93,3 +99,40 @@ async def test_writes_that_were_not_read_are_a_loss(browser: Browser) -> None:
     write, cost = TokenCounts(cache_write=1_000_000), Cost(cache_write=3_750_000_000)
     await used(browser, entry(1, NOW - HOUR, model=MODEL, counts=write, cost=cost))
     assert "Saved by the prompt cache -$0.750" in text_of(await browser.page("/dashboard"))
+
+
+async def attention(browser: Browser) -> list[str]:
+    return [one["text"] for one in (await browser.data("/dashboard"))["attention"]]
+
+
+@pytest.mark.parametrize(("pages", "first"), [(3, "Budget last: 100 % spent"), (2, "Only the first 4 budgets")])
+async def test_a_spent_budget_is_told_of_behind_many_others(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch, pages: int, first: str
+) -> None:
+    monkeypatch.setattr(overview, "_MOST", "2")
+    monkeypatch.setattr(overview, "_PAGES", pages)
+    await organisation(browser.admin)
+    for name, limit in (("a", "5"), ("b", "5"), ("c", "5"), ("d", "5"), ("last", "1")):
+        budget = {"applies_to": {"team": "team_top"}, "limit": limit, "name": name}
+        id = (await browser.admin.ok("POST", "/budgets", budget))["id"]
+    start = 1_793_491_200_000_000  # 2026-11-01 in UTC
+    with contextlib.closing(sqlite3.connect(browser.admin.path)) as connection, connection:
+        connection.execute("INSERT INTO budget_window VALUES (?, '', ?, ?, ?, 0)", (id, start, 10**9, 0))
+    await browser.sign_in()
+    assert (await attention(browser))[0].startswith(first)
+
+
+async def test_keys_that_expired_long_ago_do_not_hide_one_that_expires_soon(browser: Browser) -> None:
+    later = 40 * 24 * HOUR
+    ends = {f"old{number:02}": -30 * 24 for number in range(20)}
+    ends |= {"late": 6 * 24, "gone": -2, "soon": 5, **{f"past{number:02}": -24 - number for number in range(20)}}
+    for name, hours in ends.items():
+        key = Key(id=f"key_{name}", name=name, created=NOW, expires=NOW + later + hours * HOUR)
+        await browser.admin.edit(lambda directory, key=key: save_key(directory, key))
+    browser.admin.wrong_by = later
+    await browser.sign_in()
+    texts = await attention(browser)
+    assert texts[:4] == [
+        "Key soon expires today", "Key late expires in 5 days", "Key gone has expired", "Key past00 has expired"
+    ]  # fmt: skip
+    assert (len(texts), [one for one in texts if "old" in one]) == (12, [])

@@ -320,6 +320,26 @@ async def test_what_cannot_be_done_is_said_with_what_was_entered(browser: Browse
     assert "grace" in text_of(response.body.decode())
 
 
+async def test_what_leads_on_from_the_answer_to_a_form_is_a_page(browser: Browser) -> None:
+    await organisation(browser.admin)
+    budget = await some_budget(browser.admin)
+    await browser.sign_in()
+    forms = {
+        "/dashboard/keys/key_own/rotate": ({"grace": "soon"}, {"grace": "0"}),
+        "/dashboard/keys": ({}, {"name": "n"}),
+    }
+    forms |= {f"/dashboard/budgets/{budget}/top-up": ({"amount": "x"},)}
+    for path, sent in forms.items():
+        for form in sent:
+            html = (await browser.post(path, form)).body.decode()
+            (back,) = re.findall(r'name="back" value="([^"]*)"', html)
+            (program,) = re.findall(r'<a href="([^"]*)">This page as JSON', html)
+            for one in (back, program):
+                assert (await browser.get(one)).status == 200, (path, form, one)
+            colours = await browser.post("/dashboard/theme", {"theme": "dark", "back": back})
+            assert colours.headers["location"] == back != "/dashboard"
+
+
 async def test_rotating_and_revoking(browser: Browser) -> None:
     await browser.sign_in()
     response = await browser.post("/dashboard/keys", {"name": "new"})
