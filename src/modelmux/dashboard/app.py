@@ -17,6 +17,7 @@ from modelmux.accounts.roles import may
 from modelmux.admin.app import LOGGED, AdminApp
 from modelmux.admin.callers import Caller, address_of, is_read
 from modelmux.admin.errors import accounts_off, of_field
+from modelmux.admin.operation import MAX_BODY
 from modelmux.admin.sessions import Sessions, cookies_of
 from modelmux.dashboard.assets import PREFIX, assets
 from modelmux.dashboard.forms import read_form, read_query
@@ -166,7 +167,7 @@ class Dashboard:
         action, parts = (None, {}) if path in (SIGN_OUT, THEME) else self._action(scope["method"], path)
         if action is None and scope["method"] != "POST":
             raise MethodNotAllowed(f"{path} does not accept {scope['method'][:20]}.", allow="POST")
-        form = await read_form(scope, receive)
+        form = await read_form(scope, receive, MAX_BODY if action is None else action.max_body)
         self._callers.check_write(caller, scope, form.pop("csrf", ""))
         self._callers.count(caller.principal)
         if path == SIGN_OUT:

@@ -6,6 +6,7 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from modelmux.admin.app import read_body
+from modelmux.admin.operation import MAX_BODY
 from modelmux.errors import InvalidRequest, UnsupportedMediaType
 from modelmux.server.responses import Receive, Scope
 
@@ -18,12 +19,12 @@ def read_query(scope: Scope) -> dict[str, str]:
     return _once(scope.get("query_string", b""))
 
 
-async def read_form(scope: Scope, receive: Receive) -> dict[str, str]:
-    """:raises InvalidRequest, UnsupportedMediaType, PayloadTooLarge, ClientDisconnected:"""
+async def read_form(scope: Scope, receive: Receive, most: int = MAX_BODY) -> dict[str, str]:
+    """:param most: bytes. :raises InvalidRequest, UnsupportedMediaType, PayloadTooLarge, ClientDisconnected:"""
     kind = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
     if kind.partition(b";")[0].strip().lower() != _TYPE:
         raise UnsupportedMediaType("This is not a form.", hint="Programs use the admin API.")
-    return _once(await read_body(receive))
+    return _once(await read_body(receive, most))
 
 
 def _once(text: bytes) -> dict[str, str]:

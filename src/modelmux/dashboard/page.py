@@ -20,7 +20,7 @@ from modelmux.accounts.roles import Permission, Scope, may
 from modelmux.admin.callers import Caller
 from modelmux.admin.dispatch import ApiRequest, Dispatcher
 from modelmux.admin.errors import QueryTimeout, of_field
-from modelmux.admin.operation import BASE
+from modelmux.admin.operation import BASE, MAX_BODY
 from modelmux.dashboard.playground.gateway import PlaygroundGateway
 from modelmux.errors import GatewayError
 
@@ -211,6 +211,7 @@ class Action:
 
     :param page: that it is on: shown again, with the error, where it is refused.
     :param waits: it changes nothing here and may take long, so it ends when its visitor leaves.
+    :param max_body: bytes of the form as it is sent, in which a character may take twelve.
     """
 
     path: str
@@ -218,6 +219,7 @@ class Action:
     run: Callable[[Visit], Awaitable[Moved | Shown | Streamed]]
     page: Page
     waits: bool = False
+    max_body: int = MAX_BODY
 
 
 @dataclass(frozen=True)

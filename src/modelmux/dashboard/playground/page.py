@@ -21,6 +21,8 @@ _TEMPLATE: Final = "playground.html"
 _TITLE: Final = "Playground"
 #: Characters of an answer that a page without scripts shows.
 _MAX_ANSWER: Final = 1_000_000
+#: Bytes of a form with as much text as may be sent: two fields, in which each character may be twelve (``%F0%9F…``).
+_MAX_FORM: Final = 2 * 12 * MAX_TEXT + 10_000
 #: Rows in which that of a request is looked for.
 _ROWS: Final = "1000"
 #: Microseconds around the arrival of a request in which its row is looked for.
@@ -118,6 +120,6 @@ async def _charged(visit: Visit, request_id: str, now: int) -> dict[str, Any] | 
 
 PLAYGROUND: Final = Page(f"{ROOT}/playground", _TEMPLATE, _TITLE, "self.read", build, nav="Playground")
 ACTIONS: Final = (
-    Action(f"{ROOT}/playground", "self.read", answer, PLAYGROUND, waits=True),
-    Action(f"{ROOT}/playground/stream", "self.read", stream, PLAYGROUND),
+    Action(f"{ROOT}/playground", "self.read", answer, PLAYGROUND, waits=True, max_body=_MAX_FORM),
+    Action(f"{ROOT}/playground/stream", "self.read", stream, PLAYGROUND, max_body=_MAX_FORM),
 )

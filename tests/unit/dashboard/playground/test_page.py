@@ -13,6 +13,7 @@ import pytest
 
 from modelmux.accounts.roles import PERMISSIONS
 from modelmux.dashboard.playground.call import MAX_RUNNING
+from modelmux.dashboard.playground.question import MAX_TEXT
 from modelmux.store.base import StoreFailed
 from modelmux.wire.http import Origin
 from support.admin import organisation
@@ -253,3 +254,14 @@ def never() -> Any:
         assert closed.acquire(timeout=100), "the connection of the call was left open"
     threads[0].join()
     servers[0].close()
+
+
+@pytest.mark.parametrize("letter", ["語", "\U0001f600"])
+async def test_as_much_text_as_may_be_sent_is_taken_in_every_script(tmp_path: Path, letter: str) -> None:
+    browser = await visited(tmp_path, None)
+    texts = {"message": letter * MAX_TEXT, "system": letter * MAX_TEXT, "do": "show"}
+    assert [name for name, _ in await asked(browser, texts)] == ["sent"]
+    assert (await browser.post(PATH, FORM | texts)).status == 200
+    more = await browser.post("/dashboard/keys", {"name": letter * 2 * MAX_TEXT}, accept="application/json")
+    assert more.status == 413
+    await browser.admin.aclose()
