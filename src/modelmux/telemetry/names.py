@@ -48,7 +48,7 @@ FIELDS: Final = {
     "estimate": "`true` if the gateway estimated a token count",
     "outcome": "`ok`, `client_error`, `upstream_error`, `gateway_error`, `drained` or `client_gone`",
     "refused": "`true` if the gateway itself refused the request: a line `request_refused` tells of it, too",
-    "status": "HTTP status of the response; 499 if the client left before its end",
+    "status": "HTTP status of the response, or of an error inside a stream; 499 if the client left before its end",
     "code": "error code of the response",
     "method": "HTTP method of a refused request",
     "path": "its path: as in docs/api.md where it is served, else its first 64 characters",
