@@ -1,7 +1,8 @@
 """Every kind of question about usage that the CLI and the API ask: groups, filters, buckets, periods and zones.
 
 A question is a combination of what ``GET /usage`` takes; ``modelmux usage`` asks the same of the ledger. The table has
-the CPU time of the answer with its JSON, so what takes longer than the aim is seen.
+the CPU time of the answer with its JSON, so what takes longer than the aim is seen. Of a report in pages it is that of
+the longest of its first pages.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ import msgspec
 
 from bench.ledger_rows import DAY, END, MODELS, START, TAGS, key_of, person_of
 from modelmux.accounts.fields import FieldError
+from modelmux.accounts.usage_pages import read_position
 from modelmux.accounts.usage_query import Bucket, UsageQuery
 from modelmux.admin.usage import MOST_RESULTS
 from modelmux.store.ledger.base import Ledger
-from modelmux.store.ledger.usage_report import usage_report
+from modelmux.store.ledger.usage_report import Page, usage_report
 
 #: Seconds of CPU time.
 AIM: Final = 0.2
@@ -44,6 +46,9 @@ _PERIODS: Final[tuple[tuple[str, int, Bucket], ...]] = (
 )
 _ZONES: Final = ("UTC", "Asia/Kolkata")
 _TOP: Final = 100
+#: Groups of a page at most, and pages that are read of a report.
+_LIMIT: Final = 1_000
+_PAGES: Final = 3
 #: Days before the end of the rows: the period is neither of a calendar month nor up to now.
 _BEFORE_END: Final = 5
 _HALF_HOURS: Final = DAY // 48
@@ -54,16 +59,20 @@ _LONG: Final = 0.5
 
 
 class Question(NamedTuple):
-    """:param of: the filter. :param period: with its bucket."""
+    """:param of: the filter. :param period: with its bucket. :param in_pages: the report is asked for in pages."""
 
     by: tuple[str, ...]
     of: str
     period: str
     query: UsageQuery
+    in_pages: bool = False
 
 
 class Measured(NamedTuple):
-    """:param seconds: of CPU time. :param results: of all buckets; None if they are too many, and the API says so."""
+    """
+    :param seconds: of CPU time.
+    :param results: of all buckets, of all pages that were read; None if they are too many, and the API says so.
+    """
 
     question: Question
     seconds: float
@@ -71,17 +80,20 @@ class Measured(NamedTuple):
 
 
 def questions(zone: str) -> Iterator[Question]:
-    """With ``top`` where groups may be very many, and of keys and people alone without it, too."""
+    """With ``top`` and in pages where groups may be very many, and of keys and people alone without either, too."""
     for count in range(len(_DIMENSIONS) + 1):
         for by in itertools.combinations(_DIMENSIONS, count):
-            tops = [0] if not {"key", "person"} & set(by) else [_TOP, 0] if len(by) == 1 else [_TOP]
-            for top, (title, days, bucket), (of, where) in itertools.product(tops, _PERIODS, _FILTERS.items()):
+            whole, top_only, pages = (0, False), (_TOP, False), (0, True)
+            few = not {"key", "person"} & set(by)
+            forms = [whole] if few else [top_only, pages, whole] if len(by) == 1 else [top_only, pages]
+            for form, (title, days, bucket), (of, where) in itertools.product(forms, _PERIODS, _FILTERS.items()):
+                top, in_pages = form
                 end = END - _BEFORE_END * DAY - _OFFSETS[zone]
                 query = UsageQuery(
                     start=max(START, end - days * DAY), end=end, bucket=bucket, zone=zone, group_by=by, where=where,
                     top=top,
                 )  # fmt: skip
-                yield Question(by, of, title, query)
+                yield Question(by, of, title, query, in_pages)
 
 
 async def measure(ledger: Ledger) -> None:
@@ -119,8 +131,8 @@ def table(measured: Sequence[Measured]) -> list[str]:
 
 
 def _title(question: Question) -> str:
-    top = f", top {question.query.top}" if question.query.top else ""
-    return f"{', '.join(question.by) or 'nothing'}{top}"
+    form = f", top {question.query.top}" if question.query.top else ", in pages" if question.in_pages else ""
+    return f"{', '.join(question.by) or 'nothing'}{form}"
 
 
 def _cell(one: Measured) -> str:
@@ -130,18 +142,52 @@ def _cell(one: Measured) -> str:
 
 async def _measured(ledger: Ledger, question: Question) -> Measured:
     """The least of a few times: the rest is other programs."""
-    zone, times, results = ZoneInfo(question.query.zone), list[float](), None
+    times, results = list[float](), None
     for _ in range(_REPEATS):
-        before = time.process_time()
-        try:
-            answer = await usage_report(
-                ledger, question.query, zone, own_prices=False, reported_tags=TAGS, most=MOST_RESULTS
-            )
-            msgspec.json.encode(answer)
-            results = sum(len(bucket["results"]) for bucket in answer["data"])
-        except FieldError:
-            results = None
-        times.append(time.process_time() - before)
-        if times[-1] > _LONG:
+        seconds, results = await (_pages if question.in_pages else _whole)(ledger, question)
+        times.append(seconds)
+        if seconds > _LONG:
             break
     return Measured(question, min(times), results)
+
+
+async def _whole(ledger: Ledger, question: Question) -> tuple[float, int | None]:
+    """CPU time, and results; None if they are too many."""
+    try:
+        seconds, results, _ = await _answer(ledger, question, None)
+    except TooLarge as error:
+        return error.seconds, None
+    return seconds, results
+
+
+async def _pages(ledger: Ledger, question: Question) -> tuple[float, int]:
+    """CPU time of the longest page of the first ones, and results of all of them."""
+    longest, results, after = 0.0, 0, ""
+    for _ in range(_PAGES):
+        page = Page(_LIMIT, read_position(after, question.by))
+        seconds, count, following = await _answer(ledger, question, page)
+        longest, results, after = max(longest, seconds), results + count, following or ""
+        if not after:
+            break
+    return longest, results
+
+
+class TooLarge(Exception):
+    """A report was refused. :param seconds: of CPU time."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+async def _answer(ledger: Ledger, question: Question, page: Page | None) -> tuple[float, int, str | None]:
+    """CPU time, results, and where the next page begins. :raises TooLarge:"""
+    query, before = question.query, time.process_time()
+    try:
+        answer = await usage_report(
+            ledger, query, ZoneInfo(query.zone), own_prices=False, reported_tags=TAGS, most=MOST_RESULTS, page=page
+        )
+    except FieldError:
+        raise TooLarge(time.process_time() - before) from None
+    msgspec.json.encode(answer)
+    seconds = time.process_time() - before
+    return seconds, sum(len(bucket["results"]) for bucket in answer["data"]), answer["next"]

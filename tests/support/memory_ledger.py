@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.rerate import is_rerated, unpriced_change
-from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.accounts.usage_pages import Position, UsagePage, is_after, page_order
+from modelmux.accounts.usage_query import UsageQuery, UsageRow, by_name
 from modelmux.accounts.usage_top import top_groups
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
@@ -20,6 +21,7 @@ from modelmux.store.ledger.base import (
     EntryPage,
     EntryQuery,
     IsOver,
+    TooManyResults,
     UnstorableEntry,
     Verified,
     never,
@@ -30,7 +32,7 @@ _LARGEST = 10**15
 
 
 class MemoryLedger:
-    """:param page: entries of one answer at most, to make a test turn pages.
+    """:param page: entries, or groups, of one answer at most, to make a test turn pages.
     :param differences: what ``verify`` reports until it repairs.
     :param failure: what every call raises, if not None.
     """
@@ -63,7 +65,7 @@ class MemoryLedger:
         self._check()
         self._add(entries)
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
         self._check()
         self.usage_queries.append(query)
         groups: dict[tuple[int, tuple[str | None, ...]], list[Entry]] = {}
@@ -72,7 +74,20 @@ class MemoryLedger:
                 group = tuple(_dimension(entry, name) for name in query.group_by)
                 groups.setdefault((_bucket(entry.at, query), group), []).append(entry)
         rows = [self._total(*key, entries) for key, entries in sorted(groups.items(), key=repr)]
+        if most is not None and len(rows) > most:
+            raise TooManyResults(most)
         return top_groups(rows, query.top) if query.top else rows
+
+    async def usage_page(self, query: UsageQuery, after: Position, limit: int) -> UsagePage:
+        assert not query.top
+        indexes = [query.group_by.index(name) for name in page_order(query.group_by)]
+        by_place: dict[Position, list[UsageRow]] = {}
+        for row in await self.usage(query):
+            by_place.setdefault(tuple(row.group[index] for index in indexes), []).append(row)
+        places = [place for place in sorted(by_place, key=by_name) if is_after(place, after)]
+        shown = places[: min(limit, self.page)]
+        rows = [row for place in shown for row in by_place[place]]
+        return UsagePage(rows, shown[-1] if len(places) > len(shown) else None)
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         self._check()

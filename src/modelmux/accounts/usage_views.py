@@ -64,6 +64,7 @@ def usage_json(
     own_prices: bool,
     has_others: bool = False,
     label: Label = lambda name, value: {name: value},
+    next: str | None = None,  # noqa: A002 - the name in replies
 ) -> dict[str, Any]:
     """Buckets of time, those without any usage too, each with its groups: as OpenAI's ``organization/usage`` has them.
 
@@ -71,6 +72,7 @@ def usage_json(
     :param own_prices: the configuration has some.
     :param has_others: each bucket has ``others``: what the groups that are left out have used, null if there are none.
     :param label: a dimension and its value -> what stands for them.
+    :param next: where the next page begins; the rows are those of one page.
     """
     labels: dict[tuple[str, str | None], dict[str, Any]] = {}
     results: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -105,6 +107,6 @@ def usage_json(
             for start, end in itertools.pairwise(bounds)
         ],
         "total": figures_json(total(query, rows)),
-        "has_more": False,
-        "next": None,
+        "has_more": next is not None,
+        "next": next,
     }

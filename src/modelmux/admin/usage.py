@@ -8,14 +8,17 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from modelmux.accounts.directory import Directory
+from modelmux.accounts.fields import FieldError
 from modelmux.accounts.roles import Principal, Scope
 from modelmux.accounts.usage_names import NAME_FIELDS, name_of
+from modelmux.accounts.usage_pages import read_position
 from modelmux.accounts.usage_params import read_usage_query
+from modelmux.accounts.usage_query import UsageQuery
 from modelmux.accounts.usage_scope import dimensions, visible
 from modelmux.admin.ledger_filters import params_of, with_ids
-from modelmux.admin.operation import Call, Operation, Reply
+from modelmux.admin.operation import MAX_LIMIT, Call, ListParams, Operation, Reply
 from modelmux.config.accounts_check import zone_of
-from modelmux.store.ledger.usage_report import usage_report
+from modelmux.store.ledger.usage_report import Page, usage_report
 
 #: Groups of all buckets of one answer.
 MOST_RESULTS: Final = 50_000
@@ -32,6 +35,8 @@ class UsageParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     :param group_by: of ``key``, ``team``, ``person``, ``model`` and ``tag:NAME``.
     :param key, team, person: ids or names. :param tag: ``app=chat``.
     :param top: only the groups that cost most in the whole period; each bucket has the sum of the others. 0 for all.
+    :param limit: a page of the report: so many groups at most. Without it, and without ``after``, all of it.
+    :param after: ``next`` of the page before.
     """
 
     start: _Text = None
@@ -45,20 +50,36 @@ class UsageParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     model: _Text = None
     tag: _Text = None
     top: Annotated[int, Meta(ge=0, le=MOST_TOP)] = 0
+    limit: Annotated[int, Meta(ge=1, le=MAX_LIMIT)] | None = None
+    after: Annotated[str, Meta(max_length=8_192)] = ""
+
+
+_FILTERS: Final = tuple(name for name in UsageParams.__struct_fields__ if name not in ("top", "limit", "after"))
 
 
 async def read_usage(call: Call) -> Reply:
     config, directory = call.backend.config, await call.read()
-    sent = params_of(call.params, [name for name in UsageParams.__struct_fields__ if name != "top"])
+    sent = params_of(call.params, _FILTERS)
     query = read_usage_query(sent, dimensions(call.principal), call.now, config.accounts.zone, zone_of)
+    page = _page(call.params, query)
     where = (*with_ids(call, directory, query.where), *visible(directory, call.principal))
     scope = call.scope(directory)
     body = await usage_report(
         call.backend.ledger, replace(query, where=where, top=call.params.top), zone_of(query.zone),
-        own_prices=bool(config.accounts.prices), reported_tags=config.accounts.tags, most=MOST_RESULTS,
+        own_prices=bool(config.accounts.prices), reported_tags=config.accounts.tags, most=MOST_RESULTS, page=page,
         label=lambda name, value: _labels(scope, directory, call.principal, name, value),
     )  # fmt: skip
     return Reply(body)
+
+
+def _page(params: UsageParams, query: UsageQuery) -> Page | None:
+    """Which part of the report is asked for; None for all of it. :raises FieldError:"""
+    if params.limit is None and not params.after:
+        return None
+    if params.top:
+        problem = "the groups that cost most are not in pages"
+        raise FieldError("top", problem, "expected either it, or limit and after")
+    return Page(params.limit or ListParams().limit, read_position(params.after, query.group_by))
 
 
 def _labels(scope: Scope, directory: Directory, principal: Principal, name: str, value: str | None) -> dict[str, Any]:

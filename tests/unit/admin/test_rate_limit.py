@@ -71,7 +71,7 @@ async def test_questions_of_one_principal_wait_for_each_other_and_not_for_those_
     """A person with many long questions delays no one else by more than one of them."""
     asked: asyncio.Queue[asyncio.Event] = asyncio.Queue()
 
-    async def usage(_: UsageQuery) -> list[UsageRow]:
+    async def usage(_: UsageQuery, _most: int) -> list[UsageRow]:
         answered = asyncio.Event()
         asked.put_nowait(answered)
         await answered.wait()

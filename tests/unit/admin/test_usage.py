@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from modelmux.accounts.cost import Cost
+from modelmux.accounts.usage_pages import read_position, write_position
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.admin import Admin, organisation
 from support.cli import run
@@ -142,9 +145,72 @@ async def test_an_answer_has_a_bounded_number_of_results(admin: Admin, monkeypat
     monkeypatch.setattr("modelmux.admin.usage.MOST_RESULTS", 5)
     await used(admin)
     error = await admin.refused(400, "GET", "/usage", query=f"{DAY}&group_by=key")
-    assert "there would be 6 results" in error["message"]
+    assert "there would be more than 5 results" in error["message"]
     monkeypatch.setattr("modelmux.admin.usage.MOST_RESULTS", 6)
     assert len((await admin.ok("GET", "/usage", query=f"{DAY}&group_by=key"))["data"][0]["results"]) == 6
+
+
+async def test_pages_together_are_the_whole_report(admin: Admin) -> None:
+    await organisation(admin)
+    await used(admin)
+    await used(admin, hour="2026-11-10T13:30Z", tags=())
+    query = f"{DAY}&bucket=1h&group_by=team,key,tag:app"
+    whole = await admin.ok("GET", "/usage", query=query)
+    assert (whole["has_more"], whole["next"]) == (False, None)
+    results: list[list[Any]] = [[] for _ in whole["data"]]
+    totals, keys, after = list[Any](), list[list[str]](), ""
+    while after is not None:
+        page = await admin.ok("GET", "/usage", query=f"{query}&limit=5&after={after}")
+        assert {**page, "data": [], "total": {}, "has_more": False, "next": None} == {**whole, "data": [], "total": {}}
+        for bucket, of_bucket, of_whole in zip(page["data"], results, whole["data"], strict=True):
+            assert (bucket["start"], bucket["end"]) == (of_whole["start"], of_whole["end"])
+            of_bucket += bucket["results"]
+        totals.append(page["total"])
+        keys.append(sorted(one["key"] for bucket in page["data"] for one in bucket["results"]))
+        assert page["has_more"] == (page["next"] is not None)
+        after = page["next"]
+    assert [len(page) for page in keys] == [5, 5, 2]
+    assert list(itertools.chain.from_iterable(keys)) == sorted(2 * list(KEYS)), "in the order of keys"
+    for of_bucket, bucket in zip(results, whole["data"], strict=True):
+        assert sorted(of_bucket, key=repr) == sorted(bucket["results"], key=repr)
+    assert sum(one["requests"] for one in totals) == whole["total"]["requests"]
+    amount = sum(Decimal(one["cost"]["amount"]) for one in totals)
+    assert amount == Decimal(whole["total"]["cost"]["amount"])
+
+
+async def test_pages_have_what_the_principal_sees(admin: Admin) -> None:
+    await organisation(admin)
+    await used(admin)
+    seen, after = [], ""
+    while after is not None:
+        page = await admin.ok(
+            "GET", "/usage", role="team_admin", query=f"{DAY}&bucket=all&group_by=key&limit=1&after={after}"
+        )
+        seen += [one["key"] for one in page["data"][0]["results"]]
+        after = page["next"]
+        assert not after or read_position(after, ("key",)) == (seen[-1],)
+    assert seen == ["key_low", "key_own", "key_service"]
+    first = await admin.ok("GET", "/usage", role="member", query=f"{DAY}&group_by=key&after={write_position(('a',))}")
+    assert [one["key"] for one in first["data"][0]["results"]] == ["key_own"], "a cursor opens nothing"
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=x", "limit"),
+        ("limit=5&top=2", "top"),
+        ("after=W251bGxd&top=2&group_by=key", "top"),
+        ("after=nonsense&group_by=key", "after"),
+        ("after=W251bGwsbnVsbF0&group_by=key", "after"),
+        ("limit=5&after=W251bGxd", "after"),
+    ],
+)
+async def test_pages_that_there_cannot_be_are_refused(admin: Admin, query: str, param: str) -> None:
+    assert (await admin.refused(400, "GET", "/usage", query=f"{DAY}&{query}"))["param"] == param
+    assert (await admin.ok("GET", "/usage", query=f"{DAY}&limit=5"))["next"] is None
+    assert (await admin.ok("GET", "/usage", query=f"{DAY}&group_by=key&after=W251bGxd"))["next"] is None
 
 
 async def test_many_results_are_made_beside_the_event_loop(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:

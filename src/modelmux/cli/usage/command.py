@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_names import NAME_FIELDS, names_of
-from modelmux.accounts.usage_query import Bucket, UsageQuery
+from modelmux.accounts.usage_query import Bucket, UsageQuery, UsageRow
 from modelmux.accounts.usage_views import total
 from modelmux.cli.accounts.api.client import AdminClient
 from modelmux.cli.accounts.api.open_api import accounts_options, chosen_url, with_api
@@ -39,7 +39,7 @@ from modelmux.cli.usage.options import (
 from modelmux.cli.usage.report import as_json, table
 from modelmux.config import Config
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger.base import Ledger
+from modelmux.store.ledger.base import MOST_RETURNED, Ledger
 
 _COMMANDS: Final = {
     "export": ("usage.export", "export", "Write the rows of the ledger: csv, jsonl, parquet or FOCUS."),
@@ -136,11 +136,23 @@ async def _from_ledger(context: click.Context, config: Config, ledger: Ledger, q
     """:raises FieldError: a filter names what there is not. :raises StoreFailed:"""
     catalog = config.build_catalog()
     directory, warnings = _directory(Sources.of(context), config, query)
-    rows = await ledger.usage(replace(query, where=with_ids(query.where, directory, catalog)))
+    rows = await _rows(ledger, replace(query, where=with_ids(query.where, directory, catalog)))
     warnings += _tag_warnings(query.group_by, query.where, config)
     if not rows:
         warnings += [_NO_MODEL.format(name) for name in unknown_models(query.where, catalog)]
     return Answer(rows, bool(config.accounts.prices), warnings, names_of(directory, query, rows))
+
+
+async def _rows(ledger: Ledger, query: UsageQuery) -> list[UsageRow]:
+    """The whole report, page after page, so that none of them takes long. :raises StoreFailed:"""
+    if query.top:
+        return await ledger.usage(query)
+    page = await ledger.usage_page(query, (), MOST_RETURNED)
+    rows = list(page.rows)
+    while page.next is not None:
+        page = await ledger.usage_page(query, page.next, MOST_RETURNED)
+        rows += page.rows
+    return rows
 
 
 def _directory(sources: Sources, config: Config, query: UsageQuery) -> tuple[Directory, list[str]]:

@@ -15,6 +15,7 @@ from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant, parse_instant
 from modelmux.accounts.usage_names import NAME_FIELDS, Names
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
+from modelmux.admin.operation import MAX_LIMIT
 from modelmux.cli.accounts.api.client import AdminClient
 from modelmux.cli.usage.options import Where
 
@@ -37,8 +38,23 @@ async def zone_name(client: AdminClient) -> str:
 
 
 async def ask_usage(client: AdminClient, query: UsageQuery) -> Answer:
-    """:raises ApiError:"""
-    answer = await client.call("GET", "/usage", query=_params(query))
+    """The whole report, page after page. :raises ApiError:"""
+    pages, position = list[Answer](), {} if query.top else {"limit": str(MAX_LIMIT)}
+    while True:
+        answer = await client.call("GET", "/usage", query=_params(query) | position)
+        pages.append(_page(query, answer))
+        if answer["next"] is None:
+            break
+        position["after"] = answer["next"]
+    return Answer(
+        rows=[row for page in pages for row in page.rows],
+        own_prices=pages[-1].own_prices,
+        warnings=pages[-1].warnings,
+        names={pair: name for page in pages for pair, name in page.names.items()},
+    )
+
+
+def _page(query: UsageQuery, answer: Mapping[str, Any]) -> Answer:
     results = [(parse_instant(bucket["start"]), one) for bucket in answer["data"] for one in bucket["results"]]
     rows = [_row(start, query.group_by, result) for start, result in results]
     others = [(parse_instant(one["start"]), one["others"]) for one in answer["data"] if one.get("others")]

@@ -13,6 +13,7 @@ from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
+from modelmux.accounts.usage_pages import Position, UsagePage
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
@@ -20,7 +21,7 @@ from modelmux.store.directory.receipts import Once
 from modelmux.store.ledger.alerts import AlertStore
 from modelmux.store.nodes import LastSeen, Renewal
 
-#: Rows that one question for entries reads at most, before it returns a cursor.
+#: Rows that one question for entries reads at most, and sums that a page of a report does, before it returns a cursor.
 MOST_READ: Final = 100_000
 #: Entries of one answer at most.
 MOST_RETURNED: Final = 1_000
@@ -36,6 +37,13 @@ def never() -> bool:
 
 class UnstorableEntry(StoreFailed):
     """A row that can never be written."""
+
+
+class TooManyResults(ValueError):
+    """A report would have more results than there is room for. :param most: so many there may be."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"there would be more than {most:,} results")
 
 
 class EntryQuery(Struct, frozen=True, kw_only=True):
@@ -260,14 +268,27 @@ class Ledger(Protocol):
         """
         ...
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
         """From rollups alone, by bucket and group; a group without any usage is left out.
 
         Tags that usage is not reported by are None, as if a request had none. Of a UTC day with too many different sets
         of tags, those that came last are in the group ``other``.
 
+        :param most: results at most; without ``top``, more are refused before their sums are read.
         :raises StoreFailed:
+        :raises TooManyResults:
         :raises ValueError: no ledger can answer the question; the message says what is expected.
+        """
+        ...
+
+    async def usage_page(self, query: UsageQuery, after: Position, limit: int) -> UsagePage:
+        """A part of what ``usage`` answers: some groups, each with all of its buckets, in the order of ``page_order``.
+        All pages together are the answer, as long as nothing is appended meanwhile.
+
+        It has at most ``PAGE_RESULTS`` results and reads at most ``MOST_READ`` sums, or those of one group.
+
+        :param query: without ``top``. :param after: ``next`` of the page before. :param limit: groups at most.
+        :raises StoreFailed: :raises ValueError: see ``usage``.
         """
         ...
 

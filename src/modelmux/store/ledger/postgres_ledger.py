@@ -15,6 +15,7 @@ from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
+from modelmux.accounts.usage_pages import Position, UsagePage
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.config.postgres_url import PostgresUrl
 from modelmux.store.base import QueryTooLong, StoreFailed
@@ -231,10 +232,15 @@ class PostgresLedger:
         """See ``Ledger.windows``."""
         return await self._read(lambda session: postgres_windows.windows_of(session, windows, each, most))
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``usage_groups.check_query``."""
         zone = check_query(query)
-        return await self._read(lambda session: postgres_usage.usage(session, query, zone))
+        return await self._read(lambda session: postgres_usage.usage(session, query, zone, most))
+
+    async def usage_page(self, query: UsageQuery, after: Position, limit: int) -> UsagePage:
+        """See ``Ledger.usage_page``. :raises ValueError: see ``usage_groups.check_query``."""
+        zone = check_query(query)
+        return await self._read(lambda session: postgres_usage.usage_page(session, query, zone, after, limit))
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """See ``Ledger.entries``. :raises ValueError: see ``entry_pages.check_query``."""

@@ -22,6 +22,7 @@ from modelmux.accounts.alerts import Watch
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.leases import Ask, Grant
 from modelmux.accounts.slices import WindowKey
+from modelmux.accounts.usage_pages import Position, UsagePage
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsReader
 from modelmux.store.connection_thread import ConnectionThread
@@ -145,31 +146,19 @@ class SqliteLedger:
         """See ``Ledger.append_audited``."""
 
         def write(connection: sqlite3.Connection) -> None:
-            rows = [to_row(entry) for entry in entries]
-            try:
-                with self._file.write(connection):
-                    self._appender.append(connection, rows)
-                    sqlite_audit.add(connection, author, at, action, "ledger", {}, {"ledger": shown})
-            except BaseException:
-                self._appender.forget()
-                raise
+            self._appender.append(connection, [to_row(entry) for entry in entries])
+            sqlite_audit.add(connection, author, at, action, "ledger", {}, {"ledger": shown})
 
-        await self._writer.run(write)
+        await self._write(write)
 
     async def correct(
         self, id: bytes, decide: Decide, author: Author, at: int, once: Once | None = None
     ) -> tuple[Entry, list[Entry]] | None:
         """See ``Ledger.correct``."""
 
-        def write(connection: sqlite3.Connection) -> tuple[Entry, list[Entry]] | None:
-            try:
-                with self._file.write(connection):
-                    return correct(connection, self._appender, id, decide, author, at, once)
-            except BaseException:
-                self._appender.forget()
-                raise
-
-        return await self._writer.run(write)
+        return await self._write(
+            lambda connection: correct(connection, self._appender, id, decide, author, at, once)
+        )  # fmt: skip
 
     async def exchange(
         self,
@@ -182,17 +171,11 @@ class SqliteLedger:
         """See ``Ledger.exchange``."""
 
         def write(connection: sqlite3.Connection) -> dict[WindowKey, Grant]:
-            rows = [to_row(entry) for entry in entries]
-            try:
-                with self._file.write(connection):
-                    self._appender.append(connection, rows, holder)
-                    sqlite_alerts.note(connection, watches, now)
-                    return sqlite_windows.exchange(connection, holder, asks, now)
-            except BaseException:
-                self._appender.forget()
-                raise
+            self._appender.append(connection, [to_row(entry) for entry in entries], holder)
+            sqlite_alerts.note(connection, watches, now)
+            return sqlite_windows.exchange(connection, holder, asks, now)
 
-        return await self._writer.run(write)
+        return await self._write(write)
 
     async def recalled(self, holder: str, now: int) -> set[WindowKey]:
         """See ``Ledger.recalled``. It waits behind no report."""
@@ -221,21 +204,16 @@ class SqliteLedger:
         """See ``Ledger.end_holder``."""
 
         def write(connection: sqlite3.Connection) -> None:
-            try:
-                with self._file.write(connection):
-                    leases = sqlite_windows.leases_of(connection, holder)
-                    if make_row is not None:
-                        rows = [make_row(window, amount) for window, amount in leases.items() if amount > 0]
-                        self._appender.append(connection, [to_row(row) for row in rows], holder)
-                    sqlite_windows.end_holder(connection, holder)
-                    alert = make_alert()
-                    if alert is not None:
-                        sqlite_alerts.add(connection, [alert], 0)
-            except BaseException:
-                self._appender.forget()
-                raise
+            leases = sqlite_windows.leases_of(connection, holder)
+            if make_row is not None:
+                rows = [make_row(window, amount) for window, amount in leases.items() if amount > 0]
+                self._appender.append(connection, [to_row(row) for row in rows], holder)
+            sqlite_windows.end_holder(connection, holder)
+            alert = make_alert()
+            if alert is not None:
+                sqlite_alerts.add(connection, [alert], 0)
 
-        await self._writer.run(write)
+        await self._write(write)
 
     async def windows(
         self, windows: Sequence[WindowKey], each: Sequence[tuple[str, int]] = (), most: int = 100
@@ -243,10 +221,15 @@ class SqliteLedger:
         """See ``Ledger.windows``."""
         return await self._read(lambda connection: sqlite_windows.windows_of(connection, windows, each, most))
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
         """See ``Ledger.usage``. :raises ValueError: see ``usage_groups.check_query``."""
         zone = check_query(query)
-        return await self._read(lambda connection: sqlite_usage.usage(connection, query, zone))
+        return await self._read(lambda connection: sqlite_usage.usage(connection, query, zone, most))
+
+    async def usage_page(self, query: UsageQuery, after: Position, limit: int) -> UsagePage:
+        """See ``Ledger.usage_page``. :raises ValueError: see ``usage_groups.check_query``."""
+        zone = check_query(query)
+        return await self._read(lambda connection: sqlite_usage.usage_page(connection, query, zone, after, limit))
 
     async def entries(self, query: EntryQuery) -> EntryPage:
         """See ``Ledger.entries``. :raises ValueError: see ``entry_pages.check_query``."""
@@ -358,6 +341,19 @@ class SqliteLedger:
                 return differing
 
         return await self._writer.run(rewrite)
+
+    async def _write(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """In a transaction; the appender forgets what was not written."""
+
+        def write(connection: sqlite3.Connection) -> T:
+            try:
+                with self._file.write(connection):
+                    return function(connection)
+            except BaseException:
+                self._appender.forget()
+                raise
+
+        return await self._writer.run(write)
 
     async def _read(self, function: Callable[[sqlite3.Connection], T]) -> T:
         return await self._reader.run(self._in_transaction(function), self._query_limit)

@@ -62,6 +62,19 @@ def rank(connection: sqlite3.Connection, query: UsageQuery, bounds: list[int], s
     return Ranking(in_order(costs)[: query.top], max(0, len(of_numbers) - query.top))
 
 
+def set_wanted(connection: sqlite3.Connection, limits: Mapping[str, list[str]]) -> None:
+    """For ``condition_of``. :param limits: column -> the values that count."""
+    connection.execute(_TEMPORARY)
+    connection.execute("DELETE FROM wanted")
+    pairs = ((name, value) for name, values in limits.items() for value in values)
+    connection.executemany("INSERT INTO wanted VALUES (?, ?)", pairs)
+
+
+def condition_of(column: str) -> str:
+    """Whether a series, ``s``, has one of the values that count."""
+    return _WANTED.format(column)
+
+
 def _series(
     connection: sqlite3.Connection, query: UsageQuery, limits: Mapping[str, list[str]], used: Collection[int]
 ) -> sqlite3.Cursor:
@@ -69,11 +82,8 @@ def _series(
 
     :param used: those that are wanted; others may come as well.
     """
-    connection.execute(_TEMPORARY)
-    connection.execute("DELETE FROM wanted")
-    pairs = ((name, value) for name, values in limits.items() for value in values)
-    connection.executemany("INSERT INTO wanted VALUES (?, ?)", pairs)
-    conditions = " AND ".join(_WANTED.format(name) for name in limits) or "1"
+    set_wanted(connection, limits)
+    conditions = " AND ".join(map(condition_of, limits)) or "1"
     columns = ", ".join(f"s.{name}" for name in query.group_by)
     source = "ledger_series AS s"
     (last,) = connection.execute(_LAST_SERIES).fetchone()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final
 
+from modelmux.accounts.usage_pages import Position, UsagePage
 from modelmux.accounts.usage_query import UsageQuery, UsageRow
 from modelmux.accounts.usage_top import top_groups
 from modelmux.store.ledger import sqlite_blocks
+from modelmux.store.ledger.base import TooManyResults
 from modelmux.store.ledger.rollups import SUMS
-from modelmux.store.ledger.slots import Table
-from modelmux.store.ledger.sqlite_ranks import rank
+from modelmux.store.ledger.slots import SliceKind, Table
+from modelmux.store.ledger.sqlite_ranks import condition_of, rank, set_wanted
 from modelmux.store.ledger.sqlite_rows import clean
 from modelmux.store.ledger.sqlite_sealed import sealed_before
 from modelmux.store.ledger.usage_groups import (
@@ -22,6 +24,7 @@ from modelmux.store.ledger.usage_groups import (
     Source,
     Totals,
     add_sums,
+    additive_sources,
     bounds_of,
     grouping_of,
     is_of_groups,
@@ -29,15 +32,22 @@ from modelmux.store.ledger.usage_groups import (
     report_of,
     sources_of,
 )
-from modelmux.store.ledger.usage_ranks import NO_RANKING, is_ranked, of_all, of_groups, with_others
+from modelmux.store.ledger.usage_pages import PageReader, Values
+from modelmux.store.ledger.usage_ranks import NO_RANKING, is_ranked, of_all, of_groups, wanted, with_others
 
 _DAYS: Final = "SELECT (SELECT min(slot) FROM group_day), (SELECT max(slot) FROM group_day)"
 _SERIES: Final = (
     "SELECT s.number, k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
     "JOIN ledger_key AS k ON k.number = s.key"
 )
-_SERIES_OF_KEY: Final = f"{_SERIES} WHERE k.name = ?"
-_SERIES_OF_PERSON: Final = f"{_SERIES} WHERE s.person = ?"
+_SERIES_OF: Final = {"key": f"{_SERIES} WHERE k.name = ?", "person": f"{_SERIES} WHERE s.person = ?"}
+#: In the order of their names, by an index. The places are for a comparison, and conditions.
+_COUNTS: Final = {
+    "key": "SELECT k.name, count(*) FROM ledger_key AS k CROSS JOIN ledger_series AS s ON s.key = k.number "
+    "WHERE k.name {0} ?{1} GROUP BY k.name ORDER BY k.name LIMIT ?",
+    "person": "SELECT s.person, count(*) FROM ledger_series AS s WHERE s.person {0} ?{1} GROUP BY s.person "
+    "ORDER BY s.person LIMIT ?",
+}
 _GROUPS: Final = "SELECT number, '', '', team, model, tags FROM ledger_group"
 _SLICES: Final = (
     "SELECT number, '', '', iif(kind = 'team', value, ''), iif(kind = 'model', value, ''), "
@@ -62,13 +72,17 @@ _TEMPORARY: Final = (
 )
 
 _IN_PART: Final = "u.slot >= part.low AND u.slot < part.high"
+_RESULTS: Final = (
+    "SELECT DISTINCT part.place, grouping.number FROM part CROSS JOIN {} AS u "
+    f"ON {_IN_PART} CROSS JOIN grouping ON grouping.series = u.series"
+)
 
 
-def usage(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> list[UsageRow]:
-    """Within a transaction. By bucket and group; groups without any usage are left out."""
+def usage(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo, most: int | None) -> list[UsageRow]:
+    """Within a transaction. By bucket and group; groups without any usage are left out. :raises TooManyResults:"""
     bounds = bounds_of(query, zone, *connection.execute(_DAYS).fetchone())
     if not is_ranked(query, by_tags=sqlite_blocks.answers(connection)):
-        rows = _report(connection, query, bounds)
+        rows = _report(connection, query, bounds, None if query.top else most)
         return top_groups(rows, query.top) if query.top else rows
     ranking = rank(connection, query, bounds, sealed_before(connection)) if bounds else NO_RANKING
     if not ranking.groups:
@@ -79,32 +93,103 @@ def usage(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo) -> li
     )  # fmt: skip
 
 
-def _report(connection: sqlite3.Connection, query: UsageQuery, bounds: list[int]) -> list[UsageRow]:
+def usage_page(
+    connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo, after: Position, limit: int
+) -> UsagePage:
+    """Within a transaction. See ``Ledger.usage_page``."""
+    bounds = bounds_of(query, zone, *connection.execute(_DAYS).fetchone())
+    if not bounds:
+        return UsagePage([])
+    sources = sources_of(query, bounds, sealed_before(connection))
+    reader = PageReader(query, sources, len(bounds) - 1, after, limit)
+    if reader.is_by_values:
+        limits = wanted(query, connection.execute(_GROUPS))
+        if limits is None:
+            return UsagePage([])
+        set_wanted(connection, limits)
+        while not reader.is_over:
+            counts = _counts(connection, reader.values(), limits)
+            statement = _SERIES_OF[reader.values().name]
+            series = [one for value in reader.choose_values(counts) for one in connection.execute(statement, (value,))]
+            _read_chosen(connection, reader, query, bounds, sources, [series])
+    else:
+        offered = [list(_candidates(connection, query, source)) for source in sources]
+        while not reader.is_over:
+            _read_chosen(connection, reader, query, bounds, sources, offered)
+    return reader.page()
+
+
+def _read_chosen(
+    connection: sqlite3.Connection, reader: PageReader, query: UsageQuery, bounds: list[int], sources: list[Source],
+    offered: Sequence[Sequence[Series]],
+) -> None:  # fmt: skip
+    chosen = reader.choose(offered)
+    totals: Totals = {}
+    for source, rows in zip(sources, chosen.series, strict=True):
+        _add_source(connection, source, rows, totals)
+    reader.add(report_of(query, bounds, chosen.numbers, totals))
+
+
+def _counts(connection: sqlite3.Connection, values: Values, limits: Mapping[str, list[str]]) -> list[tuple[str, int]]:
+    """Keys or people, each with the number of its series that count. :param limits: see ``set_wanted``."""
+    comparison = ">=" if values.is_included else ">"
+    conditions = "".join(f" AND {condition_of(name)}" for name in limits)
+    statement = _COUNTS[values.name].format(comparison, conditions)
+    return connection.execute(statement, (clean(values.first), values.most)).fetchall()
+
+
+def _report(
+    connection: sqlite3.Connection, query: UsageQuery, bounds: list[int], most: int | None = None
+) -> list[UsageRow]:
+    """:param most: results at most. :raises TooManyResults:"""
     if not bounds:
         return []
     numbers: dict[Group, int] = {}
     totals: Totals = {}
-    for source in sources_of(query, bounds, sealed_before(connection)):
-        if _grouping(connection, query, source, numbers):
-            for table in TABLES:
-                ranges = ranges_of(source, table)
-                add_sums(totals, ranges, _sums(connection, source, table, list(ranges)))
+    sources = sources_of(query, bounds, sealed_before(connection))
+    series = [grouping_of(query, _candidates(connection, query, source), numbers) for source in sources]
+    if most is not None and len(numbers) * (len(bounds) - 1) > most:
+        _check_size(
+            connection, query, bounds, {one.slices: rows for one, rows in zip(sources, series, strict=True)}, most
+        )
+    for source, rows in zip(sources, series, strict=True):
+        _add_source(connection, source, rows, totals)
     return report_of(query, bounds, numbers, totals)
 
 
-def _grouping(
-    connection: sqlite3.Connection, query: UsageQuery, source: Source, numbers: dict[Group, int]
-) -> list[tuple[int, int]]:
-    """Number of a series -> number of its group, for all series that count; the table ``grouping`` has them, too.
+def _check_size(
+    connection: sqlite3.Connection, query: UsageQuery, bounds: list[int],
+    series: Mapping[SliceKind | None, list[tuple[int, int]]], most: int,
+) -> None:  # fmt: skip
+    """Whether there is room for the results, before their sums are read. :raises TooManyResults:"""
+    results: set[tuple[int, int]] = set()
+    for source in additive_sources(query, bounds, sealed_before(connection)):
+        _set_grouping(connection, series.get(source.slices, ()))
+        for table in TABLES:
+            parts = [(part.low, part.high, part.bucket) for part in source.parts if part.table == table]
+            _set_parts(connection, parts)
+            for result in connection.execute(_RESULTS.format(source.tables[table])) if parts else ():
+                results.add(result)
+                if len(results) > most:
+                    raise TooManyResults(most)
 
-    :param numbers: gets the groups.
-    """
+
+def _add_source(
+    connection: sqlite3.Connection, source: Source, rows: Sequence[tuple[int, int]], totals: Totals
+) -> None:
+    """Add up what a source has. :param rows: number of a series, and of its group."""
+    if rows:
+        _set_grouping(connection, rows)
+        for table in TABLES:
+            ranges = ranges_of(source, table)
+            add_sums(totals, ranges, _sums(connection, source, table, list(ranges)))
+
+
+def _set_grouping(connection: sqlite3.Connection, rows: Iterable[tuple[int, int]]) -> None:
     for statement in _TEMPORARY:
         connection.execute(statement)
     connection.execute("DELETE FROM grouping")
-    rows = grouping_of(query, _candidates(connection, query, source), numbers)
     connection.executemany("INSERT INTO grouping VALUES (?, ?)", rows)
-    return rows
 
 
 def _candidates(connection: sqlite3.Connection, query: UsageQuery, source: Source) -> Iterator[Series]:
@@ -117,11 +202,13 @@ def _candidates(connection: sqlite3.Connection, query: UsageQuery, source: Sourc
         yield from connection.execute(_GROUPS)
         return
     where = dict(query.where)
-    for name, statement in (("key", _SERIES_OF_KEY), ("person", _SERIES_OF_PERSON)):
+    for name, statement in _SERIES_OF.items():
         if name in where:
             for value in dict.fromkeys(where[name]):
                 yield from connection.execute(statement, (clean(value),))
             return
+    for statement in _TEMPORARY:
+        connection.execute(statement)
     connection.execute("DELETE FROM used")
     for table in TABLES:
         _set_parts(connection, [(part.low, part.high, 0) for part in source.parts if part.table == table])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from operator import add, sub
@@ -18,6 +19,7 @@ from modelmux.store.ledger.slots import (
     Part,
     SliceKind,
     Table,
+    additive_parts,
     bucket_bounds,
     parts_of,
     split_at,
@@ -91,7 +93,21 @@ def sources_of(query: UsageQuery, bounds: list[int], sealed: int) -> list[Source
 
     :param sealed: days since 1970; of those before, there are hours and slices.
     """
-    parts, kind = parts_of(bounds, hours_before=sealed), _slice_kind(query)
+    return _sources(query, parts_of(bounds, hours_before=sealed), sealed)
+
+
+def additive_sources(query: UsageQuery, bounds: list[int], sealed: int) -> list[Source]:
+    """The same tables, with nothing that is taken from a bucket: a group with a sum in one of its slots has used
+    something in it."""
+    buckets = enumerate(itertools.pairwise(bounds))
+    parts = [
+        part._replace(bucket=bucket) for bucket, (low, high) in buckets for part in additive_parts(low, high, sealed)
+    ]
+    return _sources(query, parts, sealed)
+
+
+def _sources(query: UsageQuery, parts: list[Part], sealed: int) -> list[Source]:
+    kind = _slice_kind(query)
     if kind is not None:
         of_sealed, others = split_at(parts, sealed)
         sources = [Source(dict(OF_SLICES), kind, of_sealed), Source(dict(OF_GROUPS), None, others)]
@@ -109,6 +125,11 @@ def grouping_of(query: UsageQuery, candidates: Iterable[Series], numbers: dict[G
             group = tuple(value_of(series, name) for name in query.group_by)
             rows.append((series[0], numbers.setdefault(group, len(numbers))))
     return rows
+
+
+def slots_of(source: Source) -> int:
+    """How many sums are read of each series."""
+    return sum(high - low for table in TABLES for low, high in ranges_of(source, table))
 
 
 def ranges_of(source: Source, table: Table) -> Ranges:

@@ -66,6 +66,31 @@ async def test_usage_is_what_the_ledger_has(server: AdminServer, home: Path, opt
         assert ("tag env" in over_http.stderr) == ("tag env" in direct.stderr)
 
 
+async def test_usage_is_read_page_after_page(server: AdminServer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = SqliteLedger(server.admin.path, ("app",))
+    rows = [
+        entry(number, at("2026-11-10T12:30Z") + number % 3 * DAY, key=f"key_{number % 7}", team="org/data")
+        for number in range(40)
+    ]
+    await ledger.append(rows)
+    await ledger.aclose()
+    options = ("usage", "--by", "team,key,day", "--period", "2026-11", "--json")
+    direct = await asyncio.to_thread(local, server.admin.path, home, *options)
+    asked = list[str]()
+    call = AdminClient.call
+
+    async def counted(self: AdminClient, method: str, path: str, body: Any = None, query: Any = None) -> Any:
+        asked.append(query.get("after", ""))
+        return await call(self, method, path, body, query)
+
+    monkeypatch.setattr(AdminClient, "call", counted)
+    monkeypatch.setattr("modelmux.cli.usage.from_api.MAX_LIMIT", 3)
+    over_http = await asyncio.to_thread(remote, server, home, *options)
+    assert over_http.stdout == direct.stdout
+    assert len(json.loads(over_http.stdout)["rows"]) == 21
+    assert len(set(asked)) == 3, "7 keys, 3 at a time"
+
+
 @pytest.mark.parametrize(
     "options",
     [

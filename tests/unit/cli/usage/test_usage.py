@@ -95,6 +95,17 @@ def test_the_groups_that_cost_most_and_the_sum_of_the_others(tmp_path: Path, led
     assert usage(tmp_path, ledger, *MONTH, "--by", "day", "--top", "1").code == 0
 
 
+def test_a_report_is_read_page_after_page(tmp_path: Path, ledger: MemoryLedger) -> None:
+    options = (*MONTH, "--by", "key,day,model")
+    for form in ((), ("--json",)):
+        whole = usage(tmp_path, ledger, *options, *form)
+        ledger.page = 1
+        ledger.usage_queries.clear()
+        assert usage(tmp_path, ledger, *options, *form) == whole
+        assert len(ledger.usage_queries) == 4, "one for each group"
+        ledger.page = 1_000
+
+
 def test_a_directory_that_cannot_be_read_costs_the_names_alone(tmp_path: Path, ledger: MemoryLedger) -> None:
     def fail(_: object) -> Directory:
         raise StoreFailed("/x/accounts.db: there were keys")
@@ -253,7 +264,7 @@ def test_a_ledger_that_fails_is_an_error_and_is_closed(tmp_path: Path, ledger: M
 
 def test_a_question_that_no_ledger_answers_is_an_error(tmp_path: Path) -> None:
     class Limited(MemoryLedger):
-        async def usage(self, query: UsageQuery) -> list[UsageRow]:
+        async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
             raise ValueError("start is not on a quarter of an hour")
 
     result = usage(tmp_path, Limited(), "--period", "1970", "--zone", "Africa/Monrovia")

@@ -56,12 +56,12 @@ DIMENSIONS = ("key", "team", "person", "model", "tag:app", "tag:env", "tag:run")
 class _Twice(SqliteLedger):
     """Reads usage in both ways: series by series, and range by range."""
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
-        rows = await super().usage(query)
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
+        rows = await super().usage(query, most)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sqlite_usage, "_MOST_LOOKUPS", -1)
             patch.setattr(sqlite_ranks, "_LOOKUP", 0)
-            assert await super().usage(query) == rows
+            assert await super().usage(query, most) == rows
         return rows
 
 
@@ -77,11 +77,11 @@ class _Sealed(_Twice):
         await super().append(entries)
         await self.seal_days(some_day(self._dice, entries))
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
-        rows = await super().usage(query)
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
+        rows = await super().usage(query, most)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sqlite_usage, "sealed_before", lambda _: 0)
-            assert await super().usage(query) == rows
+            assert await super().usage(query, most) == rows
         return rows
 
 
@@ -100,14 +100,14 @@ class _SealedPostgres(PostgresLedger):
         await super().append(entries)
         await self.seal_days(some_day(self._dice, entries))
 
-    async def usage(self, query: UsageQuery) -> list[UsageRow]:
+    async def usage(self, query: UsageQuery, most: int | None = None) -> list[UsageRow]:
         async def nothing_sealed(_: Session) -> int:
             return 0
 
-        rows = await super().usage(query)
+        rows = await super().usage(query, most)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(postgres_usage, "sealed_before", nothing_sealed)
-            assert await super().usage(query) == rows
+            assert await super().usage(query, most) == rows
         return rows
 
 
