@@ -15,7 +15,7 @@ from modelmux.store.ledger.base import MOST_READ
 from modelmux.store.ledger.usage_groups import Series, Source, matches, slots_of, value_of
 
 #: Results of a page, at most, unless one group has more: each has one in every bucket.
-PAGE_RESULTS: Final = 5_000
+PAGE_RESULTS: Final = 4_000
 
 
 class Values(NamedTuple):
