@@ -1,8 +1,7 @@
 """How PostgreSQL compares rollups with what they are the sums of: a day, or some series of a month, in one statement.
 
 However many keys there are, only sums that differ leave the server, and no more than are asked for. What the statement
-needs beyond the memory that the server gives it (``work_mem``) is in temporary files of the server. A statement that
-repairs is the one that compares, and writes what it found.
+needs beyond the memory that the server gives it (``work_mem``) is in temporary files of the server.
 """
 
 from __future__ import annotations
@@ -27,10 +26,14 @@ _OF_ROWS: Final = ", ".join((
     f"count(*) FILTER (WHERE {_IS_UNPRICED}) AS unpriced", *(f"sum(l.{name}) AS {name}" for name in COUNTS),
     *(f"coalesce(sum(l.{name}), 0) AS {name}" for name in COSTS),
 ))  # fmt: skip
-#: Of a day. $1 and $2: the first and the last day of ids. $3 and $4: microseconds. $5: the day. $6: days of ids of rows
-#: that are displaced, if there are any.
-_BY_ID: Final = "SELECT * FROM ledger WHERE day >= $1 AND day <= $2 AND NOT displaced AND at >= $3 AND at < $4"
-_DISPLACED: Final = "SELECT * FROM ledger WHERE day = ANY($6::integer[]) AND displaced AND at >= $3 AND at < $4"
+#: Of a day. $1 and $2: the first and the last day of ids. $3 and $4: microseconds. $5: the day. $6 and $7: ids, so that
+#: of the days next to it only the rows close to midnight are read. $8: days of ids of rows that are displaced, if there
+#: are any.
+_BY_ID: Final = (
+    "SELECT * FROM ledger WHERE day >= $1 AND day <= $2 AND id >= $6 AND id < $7 AND NOT displaced "
+    "AND at >= $3 AND at < $4"
+)
+_DISPLACED: Final = "SELECT * FROM ledger WHERE day = ANY($8::integer[]) AND displaced AND at >= $3 AND at < $4"
 _GROUPS: Final = (
     f'SELECT q.slot, coalesce(s."group", {NO_GROUP}) AS series, {_SUMMED} FROM usage_quarters AS q '
     "LEFT JOIN ledger_series AS s ON s.number = q.series GROUP BY 1, 2"
@@ -46,9 +49,6 @@ _SLICES: Final = (
     f"SELECT q.slot, o.number AS series, {_SUMMED} FROM group_quarters AS q "
     "JOIN slices_of_groups AS o ON o.series = q.series GROUP BY 1, 2"
 )
-_STORED_GROUPS: Final = (
-    f"SELECT * FROM group_quarter WHERE slot >= $1::bigint * {QUARTERS} AND slot < ($1::bigint + 1) * {QUARTERS}"
-)
 #: Of a part of a month. $1: its number. $2: its days. Series after $3, up to $4.
 _OF_MONTH: Final = "slot = $1::bigint AND series > $3::bigint AND series <= $4::bigint"
 _OF_DAYS: Final = (
@@ -60,12 +60,13 @@ _SCALES: Final = {"quarter": (1, QUARTERS), "hour": (QUARTERS_OF_HOUR, HOURS), "
 
 
 @cache
-def of_day(*, is_sealed: bool, has_displaced: bool, writes: bool = False) -> str:
+def of_day(*, is_sealed: bool, has_displaced: bool) -> str:
     """Of the tables of a day, from its rows.
 
-    :param is_sealed: tables of hours and slices, too; of those, slices are not for a statement that writes.
-    :param writes: repairs what differs. Its last parameter, as that of each statement, is how many differences are
-        returned: rows of an index in ``TABLES``, a slot, a series, what is stored and what has to be.
+    Its last parameter, as that of each statement, is how many differences are returned: rows of an index in ``TABLES``,
+    a slot, a series, what is stored and what has to be.
+
+    :param is_sealed: tables of hours and slices, too.
     """
     rows = f"{_BY_ID} UNION ALL {_DISPLACED}" if has_displaced else _BY_ID
     parts = {
@@ -74,29 +75,18 @@ def of_day(*, is_sealed: bool, has_displaced: bool, writes: bool = False) -> str
     }
     units = ("quarter", "hour", "day") if is_sealed else ("quarter", "day")
     tables = [f"{kind}_{unit}" for kind in ("usage", "group") for unit in units]
-    if is_sealed and not writes:
+    if is_sealed:
         parts |= {"slices_of_groups": _SLICES_OF_GROUPS, "slice_quarters": _SLICES}
         tables += OF_SLICES.values()
     compared = _compared(tables, lambda table: _of_slots(table, "$5"), _coarser)
-    return _statement(parts, compared, tables, 7 if has_displaced else 6, writes=writes)
+    return _statement(parts, compared, 9 if has_displaced else 8)
 
 
 @cache
-def repair_slices() -> str:
-    """Of the slices of a day ($1), from the sums of groups, which are right, by slices that are there."""
-    parts = {
-        "group_quarters": _STORED_GROUPS, "slices_of_groups": _SLICES_OF_GROUPS,
-        "slice_quarters": _SLICES,
-    }  # fmt: skip
-    tables = list(OF_SLICES.values())
-    return _statement(parts, _compared(tables, lambda table: _of_slots(table, "$1"), _coarser), tables, 2, writes=True)
-
-
-@cache
-def of_month(table: str, *, writes: bool = False) -> str:
+def of_month(table: str) -> str:
     """Of some series, or groups, of a table of months, from those of their days."""
     compared = _compared([table], lambda _: _OF_MONTH, lambda _: _OF_DAYS.format(f"{kind_of(table)}_day"))
-    return _statement({}, compared, [table], 5, writes=writes)
+    return _statement({}, compared, 5)
 
 
 def _of_slots(table: str, day: str) -> str:
@@ -123,32 +113,21 @@ def _compared(tables: Sequence[str], slots: Callable[[str], str], right: Callabl
     return " UNION ALL ".join(
         f"SELECT {TABLES.index(table)} AS index, coalesce(s.slot, r.slot) AS slot, "
         "coalesce(s.series, r.series) AS series, "
-        f"r.slot IS NOT NULL AS is_right, ARRAY[{old}]::bigint[] AS stored, {named} "
+        f"ARRAY[{old}]::bigint[] AS stored, {named} "
         f"FROM (SELECT * FROM {table} WHERE {slots(table)}) AS s "
         f"FULL JOIN ({right(table)}) AS r ON r.slot = s.slot AND r.series = s.series WHERE ROW({old}) <> ROW({new})"
         for table in tables
     )
 
 
-def _statement(parts: Mapping[str, str], compared: str, tables: Sequence[str], most: int, *, writes: bool) -> str:
+def _statement(parts: Mapping[str, str], compared: str, most: int) -> str:
     """
     :param parts: names of what ``compared`` is made from. :param most: the number of the last parameter.
     """
-    every = {**parts, "differing": compared}
-    clauses = [f"{name} AS MATERIALIZED ({text})" for name, text in every.items()]
-    columns = ", ".join(SUMS)
-    for table in tables if writes else ():
-        index = TABLES.index(table)
-        clauses.append(
-            f"{table}_deleted AS (DELETE FROM {table} AS t USING differing AS d WHERE d.index = {index} "
-            "AND NOT d.is_right AND t.slot = d.slot AND t.series = d.series)"
-        )
-        clauses.append(
-            f"{table}_written AS (INSERT INTO {table} (slot, series, {columns}) SELECT slot, series, {columns} "
-            f"FROM differing WHERE index = {index} AND is_right ORDER BY slot, series "
-            f"ON CONFLICT (slot, series) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in SUMS)})"
-        )
+    clauses = [f"{name} AS MATERIALIZED ({text})" for name, text in parts.items()]
+    clauses.append(f"differing AS ({compared})")
     return (
-        f"WITH {', '.join(clauses)} SELECT index, slot, series, stored, ARRAY[{columns}]::numeric[] FROM differing "
+        f"WITH {', '.join(clauses)} SELECT index, slot, series, stored, "
+        f"ARRAY[{', '.join(SUMS)}]::numeric[] AS recomputed FROM differing "
         f"ORDER BY index, slot, series LIMIT ${most}::bigint"
     )

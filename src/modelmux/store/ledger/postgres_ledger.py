@@ -24,6 +24,7 @@ from modelmux.store.directory.base import Author
 from modelmux.store.directory.receipts import Once
 from modelmux.store.ledger import (
     postgres_alerts,
+    postgres_days,
     postgres_drop,
     postgres_entries,
     postgres_holders,
@@ -40,15 +41,14 @@ from modelmux.store.ledger.postgres_alert_store import PostgresAlertStore
 from modelmux.store.ledger.postgres_append import PostgresAppender
 from modelmux.store.ledger.postgres_correct import correct
 from modelmux.store.ledger.postgres_partitions import prepare, today
+from modelmux.store.ledger.postgres_repair import Limits, Repair
 from modelmux.store.ledger.postgres_windows import LockedWindows, totals
 from modelmux.store.ledger.slots import DAY
 from modelmux.store.ledger.sqlite_correct import Decide
 from modelmux.store.ledger.sqlite_rows import Row, check_spent, to_row
 from modelmux.store.ledger.usage_groups import check_query
 from modelmux.store.ledger.verify_run import Run, SectionFailed
-from modelmux.store.ledger.verify_sections import audit_records
 from modelmux.store.nodes import LastSeen, Renewal
-from modelmux.store.postgres.locks import LEDGER, lock
 from modelmux.store.postgres.migrate import check_migrated, check_usable, migrate
 from modelmux.store.postgres.session import CONNECT_TIMEOUT, Session, end_silent, limit
 from modelmux.store.postgres.thread import STATEMENT_TIMEOUT, PostgresThread, Prepare, Work
@@ -57,10 +57,8 @@ from modelmux.store.postgres.thread import STATEMENT_TIMEOUT, PostgresThread, Pr
 REPORT_TIMEOUT: Final = 60.0
 #: Seconds that the comparison of a day may take, in which all of its rows are read.
 VERIFY_TIMEOUT: Final = 600.0
-#: Seconds that a repair of a day may take: no node can add rows meanwhile, and after 45 s hard budgets refuse.
+#: Seconds that a part of a repair may take: no node can add rows meanwhile, and after 45 s hard budgets refuse.
 REPAIR_TIMEOUT: Final = 20.0
-#: With the time to connect and until no other transaction adds rows.
-_REPAIR_WITHIN: Final = CONNECT_TIMEOUT + STATEMENT_TIMEOUT + REPAIR_TIMEOUT + 1
 #: Differences that ``verify`` returns at most. It repairs all.
 MOST_DIFFERENCES: Final = 1_000
 #: Seconds between two transactions of a long task.
@@ -264,15 +262,15 @@ class PostgresLedger:
     async def verify(self, *, repair: bool = False) -> list[Difference]:
         """See ``Ledger.verify``; it returns at most ``MOST_DIFFERENCES``. Days whose rows were dropped are left out."""
         run, verify = Run(MOST_DIFFERENCES), partial(self._verify, repair=repair)
-        await run.verify(await postgres_verify.days(self._verifying), verify)
-        await run.verify(await self._verifying(postgres_verify.months), verify)  # sums of the days, after those
+        await run.verify(await postgres_days.days(self._verifying), verify)
+        await run.verify(await self._verifying(postgres_days.months), verify)  # sums of the days, after those
         return run.differences()
 
     async def verify_some(
         self, after: int, most: int, author: Author | None = None, at: int = 0, is_over: IsOver = never
     ) -> Verified:
         """See ``Ledger.verify_some``."""
-        days, months = await postgres_verify.days(self._verifying), await self._verifying(postgres_verify.months)
+        days, months = await postgres_days.days(self._verifying), await self._verifying(postgres_days.months)
         rest = [section for section in (*days, *months) if section > after]
         run, verify = Run(MOST_DIFFERENCES), partial(self._verify, repair=author is not None, author=author, at=at)
         last = await run.verify(rest, verify, most, is_over)
@@ -352,21 +350,8 @@ class PostgresLedger:
             return []
         if not repair:
             return differing
-
-        async def rewrite(session: Session) -> list[Difference]:
-            await lock(session, LEDGER)  # no row is added meanwhile, and no day begins to be dropped
-            end = time.monotonic() + REPAIR_TIMEOUT
-
-            async def bound() -> None:
-                await limit(session, end - time.monotonic())
-
-            with postgres_verify.failing_alone(self.url, part, f"written anew within {REPAIR_TIMEOUT:g} s"):
-                differing = await postgres_verify.repair(session, part, MOST_DIFFERENCES, bound)
-            if differing and author is not None:
-                await postgres_audit.add(session, author, at, "ledger.repair", "ledger", *audit_records(differing))
-            return differing
-
-        return await self._writer.run(rewrite, within=_REPAIR_WITHIN)
+        limits = Limits(VERIFY_TIMEOUT, REPAIR_TIMEOUT)
+        return await Repair(self.url, self._repairing, limits, MOST_DIFFERENCES, author, at).repair(part)
 
     async def _read(self, work: Work[T]) -> T:
         return await self._reader.run(work, writes=False, query_limit=self._query_limit)
@@ -388,6 +373,9 @@ class PostgresLedger:
 
     async def _verifying(self, work: Work[T]) -> T:
         return await self._verifier.run(work, writes=False)
+
+    async def _repairing(self, work: Work[T], within: float) -> T:
+        return await self._verifier.run(work, within=within)
 
     async def _write(self, work: Work[T]) -> T:
         return await self._writer.run(work)

@@ -36,7 +36,7 @@ _ADD_SLICES: Final = (
     "INSERT INTO ledger_slice (digest, kind, value) SELECT * FROM unnest($1::bytea[], $2::text[], $3::text[]) "
     "ORDER BY 1 ON CONFLICT DO NOTHING"
 )
-#: Groups whose slices are in memory while a day is repaired.
+#: Groups whose slices are in memory, and added in one transaction, when a day is repaired.
 GROUPS_AT_ONCE: Final = 1_000
 _KINDS: Final[tuple[SliceKind, ...]] = ("all", "team", "model", "tags")
 
@@ -84,13 +84,14 @@ async def add_sealed(session: Session, quarters: Rollup, groups: Rollup) -> None
         await upsert(session, table, rollup)
 
 
-async def add_slices(session: Session, day: int) -> None:
-    """Those of the groups of a day that are not there yet."""
-    after: int | None = -(2**63)
-    while after is not None:
-        groups = [group for (group,) in await session.fetch(_NEXT_GROUPS_OF_DAY, day, after, GROUPS_AT_ONCE)]
-        await _slices_of(session, groups)
-        after = groups[-1] if len(groups) == GROUPS_AT_ONCE else None
+async def add_slices(session: Session, day: int, after: int) -> int | None:
+    """Those of the next groups of a day that are not there yet.
+
+    :param after: a group. :returns: the last one of these, if there may be more.
+    """
+    groups = [group for (group,) in await session.fetch(_NEXT_GROUPS_OF_DAY, day, after, GROUPS_AT_ONCE)]
+    await _slices_of(session, groups)
+    return groups[-1] if len(groups) == GROUPS_AT_ONCE else None
 
 
 async def _sliced(session: Session, groups: Rollup) -> dict[SliceTable, Rollup]:

@@ -1,41 +1,27 @@
-"""Whether rollups are the sums of their rows in PostgreSQL, and how they are made so (see ``postgres_compare``)."""
+"""Whether rollups are the sums of their rows in PostgreSQL (see ``postgres_compare``)."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from modelmux.config.postgres_url import PostgresUrl
 from modelmux.store.ledger.base import Difference
 from modelmux.store.ledger.postgres_append import day_of
-from modelmux.store.ledger.postgres_compare import of_day, of_month, repair_slices
-from modelmux.store.ledger.postgres_partitions import cuts, last_day, partitions
-from modelmux.store.ledger.postgres_sealed import add_slices, sealed_before
+from modelmux.store.ledger.postgres_compare import of_day, of_month
+from modelmux.store.ledger.postgres_days import Read, dropped_before, id_bounds
+from modelmux.store.ledger.postgres_sealed import sealed_before
 from modelmux.store.ledger.postgres_sums import TABLES
-from modelmux.store.ledger.slots import DAY, QUARTERS
-from modelmux.store.ledger.sqlite_rows import SLACK, first_id
+from modelmux.store.ledger.slots import DAY
 from modelmux.store.ledger.verify_run import SectionFailed
-from modelmux.store.ledger.verify_sections import MONTHS, days_of, describe, instants_of, kind_of, months_of, when
+from modelmux.store.ledger.verify_sections import MONTHS, days_of, describe, instants_of, kind_of, when
 from modelmux.store.postgres.problems import QUERY_CANCELED, code_of
 from modelmux.store.postgres.problems import describe as problem
 from modelmux.store.postgres.session import Session
 
 _DISPLACED_DAYS: Final = "SELECT DISTINCT day FROM ledger_lookup WHERE displaced AND at >= $1 AND at < $2 ORDER BY day"
-_DAYS: Final = f"""
-SELECT slot FROM usage_day WHERE slot >= $1
-UNION SELECT slot / {QUARTERS} FROM usage_quarter WHERE slot >= $1 * {QUARTERS}
-UNION SELECT slot FROM group_day WHERE slot >= $1
-UNION SELECT slot / {QUARTERS} FROM group_quarter WHERE slot >= $1 * {QUARTERS}
-UNION SELECT at / {DAY} FROM ledger_lookup WHERE displaced AND at >= $1 * {DAY}
-"""
-_DAYS_OF_ROWS: Final = (
-    f"SELECT DISTINCT at / {DAY} FROM ledger WHERE NOT displaced AND day >= $1 AND day <= $2 AND at >= $3 * {DAY}"
-)
-_DROPPED: Final = "SELECT dropped_before FROM ledger_state"
-_MONTHS: Final = "SELECT slot FROM usage_month UNION SELECT slot FROM group_month"
-_MONTH_DAYS: Final = "SELECT slot FROM usage_day UNION SELECT slot FROM group_day"
 _SERIES: Final = (
     "SELECT k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s "
     "JOIN ledger_key AS k ON k.number = s.key WHERE s.number = $1"
@@ -44,11 +30,6 @@ _GROUP: Final = "SELECT team, model, tags FROM ledger_group WHERE number = $1"
 _SLICE: Final = "SELECT kind, value FROM ledger_slice WHERE number = $1"
 #: Part of the name of a table -> where the names of its sums are.
 _LABELS: Final = {"usage": _SERIES, "group": _GROUP, "slice": _SLICE}
-#: A day before 1970 that no time has, in the type of the column.
-_FIRST_DAY: Final = -(2**31)
-_AFTER_LAST_ID: Final = b"\xff" * 17
-#: Parameters of a day without rows that are displaced.
-_PLAIN: Final = 5
 #: Series that one statement compares of a month, or of one of its days, at most.
 MONTHS_AT_ONCE: Final = 20_000
 #: Table of months -> the last one of its next series of a month ($1), or of those of one of its days ($4), which may be
@@ -67,7 +48,6 @@ _TOO_LONG: Final = (
     "they could not be {}; others were tried all the same. Try these again when the database has little else to do, "
     "and let it sort in memory: ALTER ROLE … SET work_mem = '256MB' for the user of {}"
 )
-Read = Callable[[Callable[[Session], Awaitable[Any]]], Awaitable[Any]]
 
 
 class Part(NamedTuple):
@@ -83,34 +63,15 @@ class Part(NamedTuple):
     last: int = 2**63 - 1
 
 
-async def days(read: Read) -> list[int]:
-    """The days, in order, whose rollups can be recomputed: those of before lack rows.
+class Comparison(NamedTuple):
+    """A statement, whose last parameter is the number of differences, and its other parameters."""
 
-    :param read: runs something in a transaction of its own: there are too many partitions for one.
-    """
-    first = max(-(-await read(_dropped) // DAY), _FIRST_DAY)
-    result = {day for (day,) in await read(partial(_fetch, _DAYS, (first,)))}
-    low = first_id(max(first - 1, 0) * DAY)[:6]
-    for piece in cuts(low, _AFTER_LAST_ID, await read(partitions), newest_first=False):
-        values = (day_of(piece[0].ljust(16, b"\0")), last_day(piece[1]), first)
-        result |= {day for (day,) in await read(partial(_fetch, _DAYS_OF_ROWS, values))}
-    return sorted(result)
+    sql: str
+    values: tuple[object, ...]
 
 
 async def _fetch(sql: str, values: Sequence[object], session: Session) -> list[Any]:
     return await session.fetch(sql, *values)
-
-
-async def _dropped(session: Session) -> int:
-    before: int = await session.fetchval(_DROPPED)
-    return before
-
-
-async def months(session: Session) -> list[int]:
-    """All months that have rollups, by numbers above those of all days."""
-    present = {month for (month,) in await session.fetch(_MONTHS)}
-    present |= months_of(day for (day,) in await session.fetch(_MONTH_DAYS))
-    return sorted(MONTHS + month for month in present)
 
 
 async def parts(read: Read, section: int) -> AsyncIterator[Part]:
@@ -135,7 +96,7 @@ async def has_all_rows(session: Session, part: Part) -> bool:
 
     Before it, days were listed; retention may go on since then. Sums of months are made of those of days, which stay.
     """
-    return bool(part.table) or part.slot * DAY >= await _dropped(session)
+    return bool(part.table) or part.slot * DAY >= await dropped_before(session)
 
 
 async def differences(session: Session, part: Part, most: int) -> list[Difference]:
@@ -146,33 +107,25 @@ async def differences(session: Session, part: Part, most: int) -> list[Differenc
     """
     if not await has_all_rows(session, part):
         return []
+    sql, values = await comparison(session, part)
+    return await described(session, await session.fetch(sql, *values, most))
+
+
+async def comparison(session: Session, part: Part) -> Comparison:
+    """How a part is compared. In a transaction that sees what others commit, it may be another one the next time."""
     if part.table:
-        return await _differing(session, of_month(part.table), *_month(part), most)
-    is_sealed, values = await _day(session, part.slot)
-    return await _differing(session, of_day(is_sealed=is_sealed, has_displaced=len(values) > _PLAIN), *values, most)
+        return Comparison(of_month(part.table), (part.slot, list(days_of(part.slot)), part.after, part.last))
+    is_sealed, values, displaced = await _day(session, part.slot)
+    sql = of_day(is_sealed=is_sealed, has_displaced=bool(displaced))
+    return Comparison(sql, (*values, displaced) if displaced else values)
 
 
-async def repair(session: Session, part: Part, most: int, bound: Callable[[], Awaitable[None]]) -> list[Difference]:
-    """Within a write transaction in which no row is added, and no day begins to be dropped: make all rollups of it
-    what they have to be.
-
-    :param bound: limits each further statement to what is left of the time. :returns: what differed; see
-        ``differences``.
-    """
-    if not await has_all_rows(session, part):
-        return []
-    await bound()
-    if part.table:
-        return await _differing(session, of_month(part.table, writes=True), *_month(part), most)
-    is_sealed, values = await _day(session, part.slot)
-    sql = of_day(is_sealed=is_sealed, has_displaced=len(values) > _PLAIN, writes=True)
-    await bound()
-    differing = await _differing(session, sql, *values, most)
-    if is_sealed:
-        await bound()
-        await add_slices(session, part.slot)
-        await bound()
-        differing += await _differing(session, repair_slices(), part.slot, most)
+async def described(session: Session, rows: Sequence[Any]) -> list[Difference]:
+    """:param rows: of a comparison."""
+    differing: list[Difference] = []
+    for index, slot, series, stored, right in rows:
+        labels = await session.fetchrow(_LABELS[kind_of(TABLES[index])], series)
+        differing += describe(TABLES[index], slot, tuple(labels or ()), stored, list(map(int, right)))
     return differing
 
 
@@ -192,22 +145,10 @@ def failing_alone(url: PostgresUrl, part: Part, done: str) -> Iterator[None]:
         raise SectionFailed(f"{url}: the sums of {when(part.table or 'usage_day', part.slot)}: {text}") from None
 
 
-def _month(part: Part) -> tuple[object, ...]:
-    """Parameters of ``of_month``."""
-    return part.slot, list(days_of(part.slot)), part.after, part.last
-
-
-async def _day(session: Session, day: int) -> tuple[bool, tuple[object, ...]]:
-    """Whether a day is sealed, and the parameters of ``of_day``."""
+async def _day(session: Session, day: int) -> tuple[bool, tuple[object, ...], list[int]]:
+    """Whether a day is sealed, parameters of ``of_day``, and the days of ids of its displaced rows."""
+    low, high = id_bounds(day)
     start, end = instants_of(day)
-    ids = (day_of(first_id(start - SLACK - 1000)), day_of(first_id(end + SLACK + 1000)))
     displaced = [one for (one,) in await session.fetch(_DISPLACED_DAYS, start, end)]
-    return day < await sealed_before(session), (*ids, start, end, day, *([displaced] if displaced else []))
-
-
-async def _differing(session: Session, sql: str, *values: object) -> list[Difference]:
-    differing: list[Difference] = []
-    for index, slot, series, stored, right in await session.fetch(sql, *values):
-        labels = await session.fetchrow(_LABELS[kind_of(TABLES[index])], series)
-        differing += describe(TABLES[index], slot, tuple(labels or ()), stored, list(map(int, right)))
-    return differing
+    values = (day_of(low), day_of(high), start, end, day, low, high)
+    return day < await sealed_before(session), values, displaced

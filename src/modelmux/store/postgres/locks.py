@@ -15,6 +15,8 @@ _BASE: Final = 0x4D4D58 << 32
 MIGRATIONS: Final = _BASE + 1
 #: Who changes the directory.
 DIRECTORY: Final = _BASE + 2
+#: Who repairs sums.
+REPAIRS: Final = _BASE + 7
 #: Shared by all that add rows to the ledger; alone whoever needs that none is added.
 LEDGER: Final = _BASE + 3
 #: Who adds rows whose count depends on other rows: corrections, and requests without a price.

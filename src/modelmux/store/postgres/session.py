@@ -106,6 +106,17 @@ async def limit(session: Session, timeout: float) -> None:
     await session.execute(f"SET LOCAL statement_timeout = {max(1, round(timeout * 1000))}")
 
 
+async def limit_locking(session: Session, timeout: float) -> None:
+    """Within a transaction, before a lock that others wait for.
+
+    :param timeout: seconds that it waits for a lock, behind which others wait, and that the client may be silent.
+    """
+    milliseconds = max(1, round(timeout * 1000))
+    await session.execute(
+        f"SET LOCAL lock_timeout = {milliseconds}; SET LOCAL idle_in_transaction_session_timeout = {milliseconds}"
+    )
+
+
 async def end_silent(session: Session, seconds: float) -> int:
     """End other sessions of ModelMux that stopped within a statement, as do those of a process or a machine that stands
     still: what they have locked would be locked for as long as they do.

@@ -14,7 +14,7 @@ import pytest
 from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
 from modelmux.config.postgres_url import parse_postgres_url
-from modelmux.store.ledger import postgres_ledger, postgres_sealed, postgres_verify
+from modelmux.store.ledger import postgres_days, postgres_ledger, postgres_sealed, postgres_verify
 from modelmux.store.ledger.base import Difference
 from modelmux.store.ledger.postgres_ledger import PostgresLedger
 from modelmux.store.ledger.rollups import SUMS
@@ -187,7 +187,7 @@ async def test_a_month_that_is_lost_is_made_a_part_at_a_time(
     await ledger.append(of_many(20))
     right = execute(postgres_url, f"SELECT * FROM {table} ORDER BY slot, series")
     execute(postgres_url, f"DELETE FROM {table} WHERE {condition}")
-    (month,) = await ledger._verifying(postgres_verify.months)
+    (month,) = await ledger._verifying(postgres_days.months)
     parts = [one async for one in postgres_verify.parts(ledger._verifying, month) if one.table == table]
     assert [one.after for one in parts[1:]] == [one.last for one in parts[:-1]]
     assert (parts[0].after, parts[-1].last) == (-(2**63), 2**63 - 1)
