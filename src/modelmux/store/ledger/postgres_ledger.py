@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,7 +28,6 @@ from modelmux.store.ledger import (
     postgres_entries,
     postgres_holders,
     postgres_lost,
-    postgres_sealed,
     postgres_upkeep,
     postgres_usage,
     postgres_verify,
@@ -42,6 +40,7 @@ from modelmux.store.ledger.postgres_append import PostgresAppender
 from modelmux.store.ledger.postgres_correct import correct
 from modelmux.store.ledger.postgres_partitions import prepare, today
 from modelmux.store.ledger.postgres_repair import Limits, Repair
+from modelmux.store.ledger.postgres_seal import seal_days
 from modelmux.store.ledger.postgres_windows import LockedWindows, totals
 from modelmux.store.ledger.slots import DAY
 from modelmux.store.ledger.sqlite_correct import Decide
@@ -61,8 +60,6 @@ VERIFY_TIMEOUT: Final = 600.0
 REPAIR_TIMEOUT: Final = 20.0
 #: Differences that ``verify`` returns at most. It repairs all.
 MOST_DIFFERENCES: Final = 1_000
-#: Seconds between two transactions of a long task.
-_PAUSE: Final = 0.005
 
 T = TypeVar("T")
 
@@ -288,11 +285,7 @@ class PostgresLedger:
 
     async def seal_days(self, instant: int) -> int:
         """See ``Ledger.seal_days``."""
-        before, count = instant // DAY, 0
-        while await self._write(lambda session: postgres_sealed.seal_next(session, before)):
-            count += 1
-            await asyncio.sleep(_PAUSE)
-        return count
+        return await seal_days(self._repairing, instant // DAY, Limits(VERIFY_TIMEOUT, REPAIR_TIMEOUT))
 
     async def aclose(self) -> None:
         """After the calls that run. Idempotent."""

@@ -158,7 +158,7 @@ class Repair:
         except Exception as error:
             if code_of(error) != LOCK_NOT_AVAILABLE:
                 raise
-            raise StoreFailed(f"{self._url}: sums are being repaired by another command; try again after it") from None
+            raise StoreFailed(f"{self._url}: sums are being made by another process; try again after it") from None
 
     async def _write(self, session: Session, end: float) -> None:
         """:param end: monotonic seconds, until which others may wait."""

@@ -7,29 +7,12 @@ from typing import Final
 
 from modelmux.store.ledger.postgres_numbers import by_digest, digest, numbers_of
 from modelmux.store.ledger.postgres_sums import upsert
-from modelmux.store.ledger.rollups import SUMS, Rollup, coarser, of_slices
-from modelmux.store.ledger.slots import QUARTERS, QUARTERS_OF_HOUR, SLICED, SliceKind, SliceTable
-from modelmux.store.postgres.locks import LEDGER, lock
+from modelmux.store.ledger.rollups import Rollup, coarser, of_slices
+from modelmux.store.ledger.slots import QUARTERS, SliceKind, SliceTable
 from modelmux.store.postgres.session import Session
 
 _BEFORE: Final = "SELECT before FROM ledger_sealed"
-_NEXT: Final = "SELECT min(slot) FROM group_day WHERE slot >= $1 AND slot < $2"
-_SEALED: Final = "UPDATE ledger_sealed SET before = $1"
-_COLUMNS: Final = ", ".join(SUMS)
-_ADDED: Final = ", ".join(f"sum(u.{name})::bigint" for name in SUMS)
-_HOURS_OF: Final = tuple(
-    f"INSERT INTO {kind}_hour (slot, series, {_COLUMNS}) SELECT u.slot / {QUARTERS_OF_HOUR}, u.series, {_ADDED} "
-    f"FROM {kind}_quarter AS u WHERE u.slot >= $1 * {QUARTERS} AND u.slot < ($1 + 1) * {QUARTERS} GROUP BY 1, 2"
-    for kind in ("usage", "group")
-)
-_GROUPS_OF_DAY: Final = "SELECT DISTINCT series FROM group_day WHERE slot = $1"
 _NEXT_GROUPS_OF_DAY: Final = "SELECT series FROM group_day WHERE slot = $1 AND series > $2 ORDER BY series LIMIT $3"
-_SLICED: Final = tuple(
-    f"INSERT INTO {table} (slot, series, {_COLUMNS}) SELECT u.slot, o.number, {_ADDED} FROM {source} AS u "
-    "JOIN unnest($2::bigint[], $3::bigint[]) AS o (series, number) ON o.series = u.series "
-    f"WHERE u.slot >= $1 * {scale} AND u.slot < ($1 + 1) * {scale} GROUP BY 1, 2"
-    for table, source, scale in SLICED
-)
 _GROUPS: Final = "SELECT number, team, model, tags FROM ledger_group WHERE number = ANY($1::bigint[])"
 _SLICES: Final = "SELECT digest, number FROM ledger_slice WHERE digest = ANY($1::bytea[])"
 _ADD_SLICES: Final = (
@@ -45,27 +28,6 @@ async def sealed_before(session: Session) -> int:
     """Days since 1970: of those before, there are sums by hour and slices."""
     before: int = await session.fetchval(_BEFORE)
     return before
-
-
-async def seal_next(session: Session, before: int) -> bool:
-    """Within a write transaction: seal the next day, while no row is added.
-
-    :param before: days since 1970; days from this on are not over.
-    :returns: whether there was one.
-    """
-    await lock(session, LEDGER)
-    day = await session.fetchval(_NEXT, await sealed_before(session), before)
-    if day is None:
-        return False
-    groups = [group for (group,) in await session.fetch(_GROUPS_OF_DAY, day)]
-    slices = await _slices_of(session, groups)
-    pairs = [(group, number) for group in sorted(slices) for number in slices[group]]
-    for statement in _HOURS_OF:
-        await session.execute(statement, day)
-    for statement in _SLICED:
-        await session.execute(statement, day, [group for group, _ in pairs], [number for _, number in pairs])
-    await session.execute(_SEALED, day + 1)
-    return True
 
 
 async def add_sealed(session: Session, quarters: Rollup, groups: Rollup) -> None:
@@ -90,16 +52,16 @@ async def add_slices(session: Session, day: int, after: int) -> int | None:
     :param after: a group. :returns: the last one of these, if there may be more.
     """
     groups = [group for (group,) in await session.fetch(_NEXT_GROUPS_OF_DAY, day, after, GROUPS_AT_ONCE)]
-    await _slices_of(session, groups)
+    await slices_of(session, groups)
     return groups[-1] if len(groups) == GROUPS_AT_ONCE else None
 
 
 async def _sliced(session: Session, groups: Rollup) -> dict[SliceTable, Rollup]:
     """Table -> its sums of slices, from sums by quarter and group."""
-    return of_slices(groups, await _slices_of(session, {group for _, group in groups}))
+    return of_slices(groups, await slices_of(session, {group for _, group in groups}))
 
 
-async def _slices_of(session: Session, groups: Iterable[int]) -> dict[int, list[int]]:
+async def slices_of(session: Session, groups: Iterable[int]) -> dict[int, list[int]]:
     """Group -> the numbers of its slices. A group that is not there, as in a damaged database, has none."""
     wanted = sorted(groups)
     slices: dict[int, list[int]] = {group: [] for group in wanted}

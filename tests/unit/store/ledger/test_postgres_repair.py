@@ -254,7 +254,7 @@ async def test_a_repair_beside_a_long_one_says_so(
     connection = await asyncpg.connect(postgres_url, ssl=False)
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock($1)", REPAIRS)
-        with pytest.raises(StoreFailed, match="being repaired by another command"):
+        with pytest.raises(StoreFailed, match="being made by another process"):
             await ledger.verify(repair=True)
     await connection.close()
     monkeypatch.undo()

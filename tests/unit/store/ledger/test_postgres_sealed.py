@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -16,8 +17,10 @@ from modelmux.accounts.slices import WindowKey
 from modelmux.accounts.usage_query import UsageQuery
 from modelmux.config.postgres_url import parse_postgres_url
 from modelmux.store.base import QueryTooLong
+from modelmux.store.ledger import postgres_ledger, postgres_seal
 from modelmux.store.ledger.base import EntryQuery
 from modelmux.store.ledger.postgres_ledger import PostgresLedger
+from modelmux.store.postgres.locks import REPAIRS
 from modelmux.store.postgres.migrate import migrate, postgres_migrations
 from modelmux.store.postgres.session import connect
 from support.directories import budget
@@ -71,6 +74,63 @@ async def test_days_that_nodes_seal_at_once_while_others_add_rows_are_sealed_onc
     assert (counts[0] or 0) + (counts[1] or 0) > 1
     check_usage(await nodes[3].usage(BY_MODEL), BY_MODEL, Expected(rows))
     assert await nodes[3].verify() == []
+
+
+async def test_a_day_that_takes_longer_to_seal_than_nodes_may_wait_is_sealed_while_they_write(
+    nodes: list[PostgresLedger], postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_ledger, "REPAIR_TIMEOUT", 1.0)
+    ledger, other = nodes[:2]
+    for one in (ledger, other):
+        await one.append(random_entries(8, 20))
+    blocking, looking = [await asyncpg.connect(postgres_url, ssl=False) for _ in range(2)]
+    async with blocking.transaction():
+        await blocking.execute("LOCK TABLE usage_hour IN SHARE MODE")
+        sealing = asyncio.create_task(ledger.seal_days(START + 400 * DAY))
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'usage_hour'::regclass"
+        while not await looking.fetchval(waits):
+            assert not sealing.done()
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(other.append(random_entries(8, 40)), 5)
+        await asyncio.sleep(1.5)
+    for connection in (blocking, looking):
+        await connection.close()
+    assert await sealing > 0
+    check_usage(await other.usage(BY_MODEL), BY_MODEL, Expected(random_entries(8, 40)))
+    assert await other.verify() == []
+
+
+@pytest.mark.parametrize("shift", [0, -1])
+async def test_what_nodes_add_while_a_day_is_sealed_is_in_its_sums(
+    nodes: list[PostgresLedger], monkeypatch: pytest.MonkeyPatch, shift: int
+) -> None:
+    """Also to the day before, which had nothing, and each time but the last one, in which they wait."""
+    ledger, other = nodes[:2]
+    make = postgres_seal._make
+    await ledger.append([entry(1, START)])
+    numbers = iter(range(2, 100))
+    calls: list[int] = []
+
+    async def making(session: Any, day: int, end: float) -> None:
+        calls.append(day)
+        if day >= START // DAY and len(calls) < 5:
+            await other.append([entry(next(numbers), day * DAY + shift * DAY)])
+        await make(session, day, end)
+
+    monkeypatch.setattr(postgres_seal, "_make", making)
+    assert await ledger.seal_days(START + DAY) == (1 if shift == 0 else 2)
+    assert len(calls) == (5 if shift == 0 else 3)
+    assert await other.verify() == []
+
+
+async def test_a_day_is_left_to_the_process_that_seals_it(ledger: PostgresLedger, postgres_url: str) -> None:
+    await ledger.append([entry(1, START)])
+    connection = await asyncpg.connect(postgres_url, ssl=False)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", REPAIRS)
+        assert await ledger.seal_days(START + DAY) == 0
+    await connection.close()
+    assert await ledger.seal_days(START + DAY) == 1
 
 
 async def test_a_report_of_sealed_days_does_not_read_the_sums_of_groups(
