@@ -24,8 +24,9 @@ REMEDY: Final = (
 #: What a setting may be without asyncpg.
 _OTHERS: Final = {ACCOUNTS: '"sqlite:accounts.db"'}
 _APPLICATION: Final = "modelmux"
-#: The code of a server that starts, stops, or is a standby without reads.
-_CANNOT_CONNECT_NOW: Final = "57P03"
+#: Classes of codes of a host that cannot be used now: its server starts, stops, or is a standby without reads; or a
+#: connection is accepted and closed, as by a proxy that has no server.
+_CANNOT_BE_USED: Final = ("57", "08")
 _BEGIN: Final = (
     "BEGIN {mode}; SET LOCAL statement_timeout = {timeout}; SET LOCAL lock_timeout = {timeout}; "
     "SET LOCAL idle_in_transaction_session_timeout = {timeout}"
@@ -87,7 +88,7 @@ async def connect(url: PostgresUrl, timeout: float = CONNECT_TIMEOUT) -> Any:
         except (OSError, module.TargetServerAttributeNotMatched):
             continue
         except module.PostgresError as error:
-            if code_of(error) != _CANNOT_CONNECT_NOW:
+            if code_of(error)[:2] not in _CANNOT_BE_USED:
                 raise
     return await module.connect(last, **options)
 

@@ -246,8 +246,8 @@ class PostgresThread:
                 await connection.close(timeout=_CLOSE_TIMEOUT)
 
 
-class _Late(Exception):
-    """A query took too long."""
+class _Late(BaseException):
+    """A query took too long. As after a cancelled call, its connection may wait for an answer: see ``ending``."""
 
 
 async def _within(work: Work[T], seconds: float, session: Session) -> T:

@@ -229,6 +229,28 @@ async def test_a_server_that_stands_still_fails_a_call_and_holds_up_no_later_one
     await thread.aclose()
 
 
+@pytest.mark.parametrize("ssl", ["disable", "prefer"])
+@pytest.mark.parametrize("answers", [False, True])
+async def test_a_host_that_closes_the_connection_does_not_keep_the_next_one_from_being_used(
+    postgres_server: Server, postgres_url: str, ssl: str, answers: bool
+) -> None:
+    """As a proxy does that has no server."""
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if answers and len(await reader.read(100)) == 8:  # it asks for TLS first
+            writer.write(b"N")
+            await reader.read(100)
+        writer.close()
+
+    async with await asyncio.start_server(close, "127.0.0.1", 0) as proxy:
+        ports = (proxy.sockets[0].getsockname()[1], postgres_server.port)
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        user, _, host = postgres_url.rpartition("@")
+        thread = thread_of(f"{user}@{hosts}/{host.rpartition('/')[2]}?sslmode={ssl}")
+        assert await thread.run(one) == 1
+        await thread.aclose()
+
+
 async def test_a_host_that_answers_nothing_does_not_keep_the_next_one_from_being_used(
     own_postgres_server: Server, postgres_server: Server
 ) -> None:
@@ -365,6 +387,21 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(StoreFailed, match=r"install modelmux-gateway\[postgres\]"):
         thread_of("postgresql://h/d").call(one)
+
+
+async def test_a_query_that_a_silent_server_does_not_answer_ends_at_its_limit(own_postgres_server: Server) -> None:
+    """Its end waits for no answer, either."""
+    thread = thread_of(own_postgres_server.new_database(), timeout=60.0)
+
+    async def work(session: Session) -> None:
+        own_postgres_server.signal(signal.SIGSTOP)
+        await session.fetchval("SELECT 2")
+
+    with pytest.raises(QueryTooLong):
+        await thread.run(work, writes=False, query_limit=0.2)
+    own_postgres_server.signal(signal.SIGCONT)
+    await until_it_works(thread)
+    await thread.aclose()
 
 
 async def test_a_server_that_falls_silent_within_a_transaction_holds_up_nothing_for_long(
