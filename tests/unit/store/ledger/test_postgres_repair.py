@@ -15,7 +15,7 @@ import pytest
 from modelmux.config.postgres_url import parse_postgres_url
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory.base import Author
-from modelmux.store.ledger import postgres_ledger, postgres_repair
+from modelmux.store.ledger import postgres_ledger, postgres_repair, postgres_seal
 from modelmux.store.ledger.base import FIRST
 from modelmux.store.ledger.postgres_ledger import PostgresLedger
 from modelmux.store.ledger.postgres_partitions import Partition
@@ -196,7 +196,8 @@ async def test_displaced_rows_of_another_day_that_come_meanwhile_are_not_missing
 async def test_a_day_that_is_sealed_meanwhile_is_repaired_as_a_whole(
     ledger: PostgresLedger, other: PostgresLedger, postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its hours and slices are made from sums that are wrong."""
+    """By a node of an older version, which does not leave it to the repair, from sums that are wrong."""
+    monkeypatch.setattr(postgres_seal, "REPAIRS", 1)
     await fill(ledger, is_sealed=False)
     damage(postgres_url, OF_DAY)
     left = before_writes(monkeypatch, partial(other.seal_days, START + DAY))
