@@ -6,6 +6,7 @@ They only make a look come earlier. While there is no connection, the looks that
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import Future
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ from modelmux.store.postgres.thread import PostgresThread
 
 #: Seconds between two attempts to connect: the first pause, and the longest.
 PAUSES: Final = (0.5, 30.0)
+#: Seconds between two looks whether the server still answers, and for its answer. A connection that only listens sends
+#: nothing, so it would never learn that a firewall forgot it, or that the machine of the server is gone.
+LOOKS_EVERY: Final = 30.0
+_ANSWERS_WITHIN: Final = 5.0
 
 
 class Listener:
@@ -84,4 +89,13 @@ class Listener:
                 raise
             return
         self._announce()  # what was announced before is not repeated
-        await ended.wait()
+        while not ended.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(ended.wait(), LOOKS_EVERY)
+                return
+            try:
+                await connection.fetchval("SELECT 1", timeout=_ANSWERS_WITHIN)
+            except Exception as error:
+                if not is_of_server(error):
+                    raise
+                return
