@@ -61,7 +61,7 @@ async def seal_days(run: Run, before: int, limits: Limits) -> int:
         while after is not None:  # in transactions of their own: nodes that add the same ones wait for them
             after = await run(partial(add_slices, day=day, after=after), limits.total())
         try:
-            if not await run(partial(_seal, day=day, limits=limits, is_alone=tries == 1), limits.total()):
+            if not await run(partial(_seal, day=day, limits=limits, is_alone=tries <= 1), limits.total()):
                 break
         except _Changed:
             tries -= 1
@@ -87,6 +87,8 @@ async def _seal(session: Session, day: int, limits: Limits, *, is_alone: bool) -
     await limit_locking(session, STATEMENT_TIMEOUT)
     if is_alone:
         await lock(session, LEDGER)
+    if await _next(session, day + 1) != day:  # another one has sealed it since it was looked for
+        raise _Changed
     versions = await session.fetchval(_VERSIONS, day)
     await _make(session, day, time.monotonic() + (limits.write if is_alone else limits.compare))
     await lock(session, LEDGER)

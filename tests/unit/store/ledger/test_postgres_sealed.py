@@ -133,6 +133,16 @@ async def test_a_day_is_left_to_the_process_that_seals_it(ledger: PostgresLedger
     assert await ledger.seal_days(START + DAY) == 1
 
 
+async def test_a_day_that_another_call_has_sealed_since_it_was_looked_for_is_not_sealed_again(
+    ledger: PostgresLedger,
+) -> None:
+    rows = random_entries(8, 100)
+    await ledger.append(rows)
+    counts = await asyncio.gather(*(ledger.seal_days(START + 400 * DAY) for _ in range(4)))
+    assert sum(counts) == len({row.at // DAY for row in rows})
+    assert await ledger.verify() == []
+
+
 async def test_a_report_of_sealed_days_does_not_read_the_sums_of_groups(
     ledger: PostgresLedger, postgres_url: str
 ) -> None:
