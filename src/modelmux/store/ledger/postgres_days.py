@@ -58,8 +58,8 @@ _DAYS: Final = {
     for kind in ("usage", "group")
     for unit, scale in (("day", 1), ("quarter", QUARTERS))
 } | {_distinct("ledger_lookup WHERE displaced", "at", DAY): DAY}
-#: $2: the last day.
-_DAYS_OF_IDS: Final = _distinct("ledger WHERE day <= $2", "day", kind="integer")
+#: $1 and $2: the first and the last day, in each part of the query, which locks no other partitions then.
+_DAYS_OF_IDS: Final = _distinct("ledger WHERE day >= $1::integer AND day <= $2", "day", kind="integer")
 _MONTHS: Final = tuple(_distinct(f"{kind}_month", "slot") for kind in ("usage", "group"))
 _MONTH_DAYS: Final = tuple(_distinct(f"{kind}_day", "slot") for kind in ("usage", "group"))
 
