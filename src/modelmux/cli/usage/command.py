@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.periods import format_instant
 from modelmux.accounts.usage_names import NAME_FIELDS, names_of
+from modelmux.accounts.usage_pages import Position
 from modelmux.accounts.usage_query import Bucket, UsageQuery, UsageRow
 from modelmux.accounts.usage_views import total
 from modelmux.cli.accounts.api.client import AdminClient
@@ -147,11 +148,12 @@ async def _rows(ledger: Ledger, query: UsageQuery) -> list[UsageRow]:
     """The whole report, page after page, so that none of them takes long. :raises StoreFailed:"""
     if query.top:
         return await ledger.usage(query)
-    page = await ledger.usage_page(query, (), MOST_RETURNED)
-    rows = list(page.rows)
-    while page.next is not None:
-        page = await ledger.usage_page(query, page.next, MOST_RETURNED)
+    rows: list[UsageRow] = []
+    after: Position | None = ()
+    while after is not None:
+        page = await ledger.usage_page(query, after, MOST_RETURNED)
         rows += page.rows
+        after = page.next
     return rows
 
 

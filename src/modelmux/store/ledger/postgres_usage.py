@@ -108,9 +108,9 @@ async def usage_page(session: Session, query: UsageQuery, zone: tzinfo, after: P
         if limits is None:
             return UsagePage([])
         while not reader.is_over:
-            counts = await _counts(session, reader.values(), limits)
-            statement = _SERIES_OF[reader.values().name]
-            series = _series(await session.fetch(statement, reader.choose_values(counts)))
+            values = reader.values()
+            chosen = reader.choose_values(await _counts(session, values, limits))
+            series = _series(await session.fetch(_SERIES_OF[values.name], chosen))
             await _read_chosen(session, reader, query, bounds, sources, [series])
     else:
         offered = [await _candidates(session, query, source) for source in sources]

@@ -108,9 +108,9 @@ def usage_page(
             return UsagePage([])
         set_wanted(connection, limits)
         while not reader.is_over:
-            counts = _counts(connection, reader.values(), limits)
-            statement = _SERIES_OF[reader.values().name]
-            series = [one for value in reader.choose_values(counts) for one in connection.execute(statement, (value,))]
+            values = reader.values()
+            chosen = reader.choose_values(_counts(connection, values, limits))
+            series = [one for value in chosen for one in connection.execute(_SERIES_OF[values.name], (value,))]
             _read_chosen(connection, reader, query, bounds, sources, [series])
     else:
         offered = [list(_candidates(connection, query, source)) for source in sources]
