@@ -166,6 +166,7 @@ def test_what_cannot_be_sent_again_says_why(gateway: Process, folder: Path, key:
     assert "no gateway responds at http://127.0.0.1:1" in nowhere.stderr
     wrong = replay(folder, gateway, "sk-mmx-wrong", id)
     assert (wrong.code, "is not valid here" in wrong.stdout) == (1, True)
+    assert "its record" not in wrong.stdout, "it has none, and is not waited for"
     unknown = replay(folder, gateway, key, id, "--model", "no-such-model")
     assert (unknown.code, "no-such-model" in unknown.stdout) == (1, True)
 

@@ -119,6 +119,8 @@ def _selection(
         least = None if min_cost is None else parse_amount("--min-cost", min_cost, "usd")
     except FieldError as error:
         exit_with_error([f"--min-cost: {error.problem}"], f"{error.expected[:1].upper()}{error.expected[1:]}.")
+    if least is not None and least < 0:
+        exit_with_error([f"--min-cost: {min_cost} is below 0"], "Name an amount in USD, such as 0.05.")
     directory = _directory(config) if key is not None or team is not None else Directory()
     return Selection(
         keys=_ids(key, ((one.id, one.name) for one in directory.keys.values())),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,6 +48,11 @@ class Answer(Struct, frozen=True):
     request_id: str | None
     body: bytes
 
+    @property
+    def recorded_as(self) -> str | None:
+        """The request id of its record; None where there is none: a request with a wrong key leaves none."""
+        return self.request_id if self.status != HTTPStatus.UNAUTHORIZED else None
+
 
 @click.command()
 @click.argument("request_id")
@@ -81,7 +87,7 @@ def replay(
         exit_with_error([f"{one_line(original.request_id)} cannot be sent again: {error.problem}"], error.hint)
     address = _address(url, config)
     answer = _send(config, address, _key(key_env, config, is_here=url is None), request)
-    after = None if answer.request_id is None else _record_of(records, answer.request_id)
+    after = None if answer.recorded_as is None else _record_of(records, answer.recorded_as)
     _print(original, after, answer, raw=raw, as_machine=as_machine)
     if answer.status >= 400:
         raise SystemExit(1)
@@ -185,7 +191,7 @@ def _print(
         click.echo()
         for line in table(original, after):
             click.echo(one_line(line))
-    elif answer.request_id is not None:
+    elif answer.recorded_as is not None:
         note = "its record is not on this machine, so its tokens and cost are not compared here"
         print_lines("note", [note], "cyan")
     print_lines("replayed", [f"{one_line(original.request_id)} as {one_line(answer.request_id or '-')}"], "green")

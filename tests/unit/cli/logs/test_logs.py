@@ -223,6 +223,14 @@ def test_an_amount_that_cannot_be_read_is_an_error(home: Path) -> None:
     assert "hint: Expected" in result.stderr
 
 
+def test_an_amount_below_zero_is_an_error(home: Path) -> None:
+    (home / TODAY).write_text(used())
+    result = logs("--min-cost", "-0.5")
+    assert result.exit_code == 1
+    assert "--min-cost: -0.5 is below 0" in result.stderr
+    assert logs("--min-cost", "0").exit_code == 0
+
+
 @pytest.mark.parametrize("broken", [{"timestamp": "?"}, {"model": 7}, {"output_tokens": "many"}, {"deployment": None}])
 def test_a_line_of_another_shape_is_shown_without_a_cost(home: Path, broken: dict[str, object]) -> None:
     (home / TODAY).write_text(json.dumps({**json.loads(used()), **broken}) + "\n")
