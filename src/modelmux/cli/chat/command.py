@@ -97,9 +97,8 @@ def _address(url: str) -> str:
 
 def _key(option: str | None, config: Config | None) -> str | None:
     """:param config: None for a gateway that is named by its URL."""
-    configured = config.server.api_keys if config is not None else []
     variable = os.environ.get(KEY_VARIABLE)
-    chosen = choose_key(option, variable, configured, is_here=config is not None, exported=bool(variable))
+    chosen = choose_key(option, variable, config, is_here=config is not None, exported=bool(variable))
     if chosen.is_stale:
         warn([f"{STALE}, so the first of them is used: unset it, or set it to one of them"])
     key = chosen.accepted if chosen.is_stale else chosen.key

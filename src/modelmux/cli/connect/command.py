@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from modelmux.catalog import ModelCard
 from modelmux.cli.connect.check import Checker
-from modelmux.cli.connect.client_key import STALE, ClientKey, choose_key
+from modelmux.cli.connect.client_key import STALE, ClientKey, KeyAccess, choose_key, key_access
 from modelmux.cli.connect.gateway_url import BadUrl, GatewayUrl, configured_url, listens_everywhere, parse_url
 from modelmux.cli.connect.names import LONG_CONTEXT, ModelNames, choose_names
 from modelmux.cli.connect.render import KEY_PLACEHOLDER, KEY_VARIABLE, NO_KEY, Setup, filled_notes, lines, render
@@ -45,7 +45,7 @@ class _Gateway(Struct, frozen=True):
     :param served: names -> model.
     :param configured: whether the operator listed these names; if not, they are the catalog's.
     :param routes: None if no configuration of this machine says what is served.
-    :param needs_key: None if that is not known.
+    :param access: whether it needs a key, and what kind.
     :param ca_file: ``tls.ca_file``.
     """
 
@@ -54,7 +54,7 @@ class _Gateway(Struct, frozen=True):
     configured: bool
     routes: Routes | None
     key: ClientKey
-    needs_key: bool | None
+    access: KeyAccess
     ca_file: str | None
 
 
@@ -146,8 +146,7 @@ def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | 
     exported = bool(os.environ.get(KEY_VARIABLE))
     load_dotenv_into_environment()
     config = loaded.config
-    keys = config.server.api_keys
-    key = choose_key(api_key, os.environ.get(KEY_VARIABLE), keys, is_here=url is None, exported=exported)
+    key = choose_key(api_key, os.environ.get(KEY_VARIABLE), config, is_here=url is None, exported=exported)
     try:
         address = parse_url(url) if url is not None else configured_url(config.server)
     except BadUrl as error:
@@ -156,7 +155,8 @@ def _gateway(config_path: Path | None, overrides: Mapping[str, Any], url: str | 
         print_lines("note", ["other machines reach the gateway under the name of this one: pass it with --url"], "cyan")
     served, routes = served_names(config, is_here=url is None, elsewhere="pass its URL with --url")
     configured = routes is not None and bool(routes.configured)
-    return _Gateway(address, served, configured, routes, key, bool(keys) if url is None else None, config.tls.ca_file)
+    access = key_access(config) if url is None else KeyAccess(None)
+    return _Gateway(address, served, configured, routes, key, access, config.tls.ca_file)
 
 
 def _names(entry: Client, gateway: _Gateway, model: str | None) -> ModelNames:
@@ -181,9 +181,9 @@ def _url_warnings(entry: Client, url: GatewayUrl) -> list[str]:
 def _print(entry: Client, gateway: _Gateway, names: ModelNames, *, show_key: bool, as_json: bool) -> None:
     usable = gateway.key.accepted if gateway.key.is_stale else gateway.key.key
     key = usable.reveal() if usable is not None and show_key else None
-    if show_key and usable is None and gateway.needs_key is not False:
+    if show_key and usable is None and gateway.access.needs_key is not False:
         warn(["the key is not known here: pass it with --api-key"])
-    if key is None and usable is None and gateway.needs_key is False:
+    if key is None and usable is None and gateway.access.needs_key is False:
         key = NO_KEY
     path = shown_location(entry.file, os.environ) if entry.file is not None else ""
     setup = render(entry, gateway.url, names, key, path)
@@ -216,13 +216,13 @@ def _key_notes(gateway: _Gateway, setup: Setup, key: str | None = None) -> list[
     variable, placeholder = setup.mentions(KEY_VARIABLE), setup.mentions(KEY_PLACEHOLDER)
     if not placeholder and (not variable or gateway.key.reference_works):
         return []
-    if gateway.needs_key is False and gateway.key.key is None:
+    if gateway.access.needs_key is False and gateway.key.key is None:
         return [f"this gateway needs no key, but clients insist on one: export {KEY_VARIABLE}={NO_KEY}"]
     if key is not None:
         return [f"the settings refer to a variable: export {KEY_VARIABLE}={shlex.quote(key)}"]
-    source = "one of server.api_keys" if gateway.needs_key else "a key of the gateway"
     action = f"set {KEY_VARIABLE} to it" if variable else f"write it in place of {KEY_PLACEHOLDER}"
-    return [f"the key is {source}: {action}; --show-key prints it"]
+    shown = "; --show-key prints it" if gateway.access.is_static else ""
+    return [f"the key is {gateway.access.kind}: {action}{shown}"]
 
 
 def _client_notes(entry: Client, path: str) -> list[str]:
@@ -251,7 +251,7 @@ def _write(entry: Client, gateway: _Gateway, names: ModelNames, *, yes: bool) ->
             f"`unset {KEY_VARIABLE}` writes the configured key; --api-key KEY writes another one.",
         )
     offered = chosen.key.reveal() if chosen.key is not None else None
-    key = NO_KEY if offered is None and gateway.needs_key is False else offered
+    key = NO_KEY if offered is None and gateway.access.needs_key is False else offered
     if key is None and file.secret:
         exit_with_error(
             [f"{shown_location(file, os.environ)} has to hold the key, which is not known here"],

@@ -124,9 +124,8 @@ def _key(variable: str | None, config: Config, *, is_here: bool) -> str | None:
         if not value:
             exit_with_error([f"the variable {variable} is not set"], "Set it to the key to send the request with.")
         return value
-    chosen = choose_key(None, value, config.server.api_keys, is_here=is_here, exported=bool(value))
-    is_account_key = config.accounts.enabled and chosen.source == "variable"
-    if chosen.is_stale and not is_account_key:
+    chosen = choose_key(None, value, config, is_here=is_here, exported=bool(value))
+    if chosen.is_stale:
         warn([f"{STALE}, so the first of them is used: unset it, or set it to one of them"])
         return None if chosen.accepted is None else chosen.accepted.reveal()
     return None if chosen.key is None else chosen.key.reveal()

@@ -136,6 +136,15 @@ def test_a_key_left_over_from_another_gateway_is_warned_of(tmp_path: Path) -> No
     assert sent == [f"Bearer {key}" for key in ("sk-first", "sk-second", "sk-there") for _ in range(2)]
 
 
+def test_a_virtual_key_of_the_variable_is_sent_beside_static_keys(tmp_path: Path) -> None:
+    """The request is that of the person whose key it is, not of the first static key."""
+    with stub_gateway({"POST": stream(CHUNKS)}) as stub:
+        settings = ("--set", f"server.port={stub.url.rpartition(':')[2]}", "--set", "accounts.enabled=true")
+        said = run("chat", "hi", *settings, home=tmp_path, MODELMUX_KEY="sk-mmx-own", MODELMUX_API_KEYS="sk-first")
+    assert "warning" not in said.stderr
+    assert {request.headers["authorization"] for request in stub.received} == {"Bearer sk-mmx-own"}
+
+
 def talk(url: str, pool: HttpPool) -> Conversation:
     return Conversation(pool, url, model="m", system="S")
 

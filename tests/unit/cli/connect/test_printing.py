@@ -296,6 +296,34 @@ def test_a_variable_left_over_from_another_gateway_is_warned_of(client: str, tmp
     assert "warning" not in elsewhere.stderr, "what another gateway accepts is not known here"
 
 
+ACCOUNTS = ("--set", "accounts.enabled=true")
+
+
+def test_a_virtual_key_is_not_taken_for_one_that_the_gateway_refuses(tmp_path: Path) -> None:
+    keys = {"MODELMUX_API_KEYS": KEY, "MODELMUX_KEY": "sk-mmx-own"}
+    shown = connect(tmp_path, "goose", "--show-key", *ACCOUNTS, **keys)
+    assert "ANTHROPIC_API_KEY=sk-mmx-own" in shown.stdout
+    assert "warning" not in shown.stderr
+    assert KEY not in shown.stdout + shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        ((), "a virtual key, or any word, such as unused, while there is none"),
+        (("accounts.require_key=true",), "a virtual key, which `modelmux keys create` prints"),
+        (("server.host=0.0.0.0",), "a virtual key, which `modelmux keys create` prints"),
+        (("server.api_keys=sk-first",), "a virtual key, or one of server.api_keys"),
+    ],
+)
+def test_a_gateway_with_accounts_is_not_said_to_need_no_key(more: tuple[str, ...], kind: str, tmp_path: Path) -> None:
+    printed = connect(tmp_path, "codex", *ACCOUNTS, *(part for each in more for part in ("--set", each)))
+    assert f"the key is {kind}: set MODELMUX_KEY to it" in printed.stderr
+    assert "needs no key" not in printed.stderr
+    assert ("--show-key prints it" in printed.stderr) == ("server.api_keys=sk-first" in more)
+    assert "needs no key" in connect(tmp_path, "codex").stderr
+
+
 def test_where_settings_refer_to_the_variable_the_key_is_shown_for_it(tmp_path: Path) -> None:
     shown = connect(tmp_path, "codex", "--show-key", MODELMUX_API_KEYS="sk-a$b")
     assert "note: the settings refer to a variable: export MODELMUX_KEY='sk-a$b'" in shown.stderr
