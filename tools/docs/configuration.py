@@ -47,7 +47,8 @@ value comes from, and `modelmux config validate` reports every problem, with fil
 a wrong type are errors; an unknown variable that begins with `MODELMUX_` causes a warning.
 
 A running gateway reads its configuration again on `modelmux reload` or `SIGHUP`. If the new configuration has errors,
-the gateway keeps the previous one.
+the gateway keeps the previous one. Some settings
+[need a restart](deployment.md#a-new-configuration-in-a-running-process).
 
 ## How values are written
 

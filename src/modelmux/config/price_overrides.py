@@ -45,11 +45,11 @@ class PriceConfig(Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class AccountsConfig(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What requests cost, and the ledger of it."""
+    """Keys, teams, budgets and limits, and the ledger of what requests cost."""
 
-    enabled: Annotated[bool, doc("Write a row of what each request used and cost; `modelmux usage` adds them up.")] = (
-        False
-    )
+    enabled: Annotated[
+        bool, doc("Have them, and write a row of what each request used and cost; `modelmux usage` adds the rows up.")
+    ] = False
     store: Annotated[
         str,
         doc(

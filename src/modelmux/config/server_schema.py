@@ -66,7 +66,7 @@ class ServerConfig(Struct, forbid_unknown_fields=True, kw_only=True):
     state_dir: Annotated[
         str | None,
         doc(
-            "Directory of the seal key and of stored responses; the platform's standard directory if not set.",
+            "Directory of the seal key, stored responses and accounts; the platform's standard directory if not set.",
             example="/var/lib/modelmux",
         ),
     ] = None
