@@ -16,8 +16,12 @@ from modelmux.cli.doctor.result import DoctorContext, Result
 from modelmux.cli.doctor.state import check_state, unwritable
 from modelmux.cli.running_gateway import running_version
 from modelmux.config import Config, ConfigError
+from modelmux.config.accounts_check import check_accounts
 from modelmux.config.admin_check import admin_address, admin_tokens
+from modelmux.config.capture_schema import CaptureConfig
+from modelmux.config.price_overrides import AccountsConfig
 from modelmux.config.proxy_sign_in import signs_in_by_proxy
+from modelmux.config.values import Seconds
 from modelmux.runtime import Runtime
 from modelmux.server.auth import is_loopback
 from modelmux.server.exposure import check_exposure
@@ -42,19 +46,7 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
     if context.broken is not None:
         yield context.skipped("start")
     elif context.routes is not None:  # else the problem is reported with the models
-        try:
-            # It opens nothing without accounts, of which there are checks below.
-            without = replace(
-                config,
-                accounts=replace(config.accounts, enabled=False, keys=[], require_key=False),
-                limits=replace(config.limits, redis=None),
-            )
-            create_app(without, state=LocalState(None))
-        except ConfigError as error:
-            for problem in error.problems:
-                yield Result(
-                    "start", "fail", problem, error.hint or "correct the setting; `serve` cannot start with it"
-                )
+        yield from _start_problems(config)
     yield check_port(config.server.host, config.server.port)
     yield from _check_admin(config)
     yield check_log_directory(config, context.process)
@@ -66,6 +58,28 @@ def check_server(context: DoctorContext) -> Iterator[Result]:
         if not any(result.check == LEDGER and result.status == "fail" for result in of_state + of_ledger):
             yield from check_keys(config, context.process, Runtime().now)
     yield from check_redis(config)
+
+
+def _start_problems(config: Config) -> Iterator[Result]:
+    """What `serve` would refuse. Of accounts only the settings: there are checks of what they open."""
+    try:
+        check_accounts(config.accounts)
+        create_app(_without_accounts(config), state=LocalState(None))
+    except ConfigError as error:
+        for problem in error.problems:
+            yield Result("start", "fail", problem, error.hint or "correct the setting; `serve` cannot start with it")
+
+
+def _without_accounts(config: Config) -> Config:
+    """The same without accounts and without what needs them, so that no file and no server is opened."""
+    if not config.accounts.enabled:
+        return config
+    return replace(
+        config,
+        accounts=AccountsConfig(prices=config.accounts.prices, unknown_price=config.accounts.unknown_price),
+        limits=replace(config.limits, redis=None, wait=Seconds(0)),
+        capture=CaptureConfig(),
+    )
 
 
 def _check_host_names(config: Config) -> Iterator[Result]:

@@ -399,6 +399,39 @@ def test_the_host_of_keys_for_sign_in_is_checked_where_they_are_used(tmp_path: P
     assert all(found[name].status == "ok" for name in found if name == origin.authority)
 
 
+def test_what_needs_accounts_is_no_failure_where_there_are_accounts(tmp_path: Path) -> None:
+    """The check of the start builds a gateway without them."""
+    toml = """
+        [limits]
+        wait = "5s"
+        [accounts]
+        enabled = true
+        on_outage = "open"
+        outage_allowance = "5"
+        [[accounts.teams]]
+        name = "all"
+        [[accounts.budgets]]
+        name = "all of us"
+        limit = 50
+        [[accounts.limits]]
+        name = "all of us"
+        rpm = 60
+        [capture]
+        enabled = true
+    """
+    context = subject(tmp_path, PLAIN + toml, MODELMUX_SERVER_PORT="0", MODELMUX_ADMIN_LISTEN="off")
+    list(check_files(context))
+    list(check_models(context, TODAY))
+    found = list(check_server(context))
+    assert [result for result in found if result.status == "fail"] == []
+    assert by_check(found)["captured bodies"].status == "ok", "the configuration was read"
+    wrong = subject(tmp_path, PLAIN + toml.replace("[[accounts.teams]]", 'zone = "Mars"\n[[accounts.teams]]'))
+    list(check_files(wrong))
+    list(check_models(wrong, TODAY))
+    (failure,) = (result for result in check_server(wrong) if result.check == "start")
+    assert failure.detail.startswith("accounts.zone: ")
+
+
 def test_what_serve_would_refuse_at_its_start_is_told(tmp_path: Path) -> None:
     one = subject(tmp_path, PLAIN + '[fetch]\nallow_private = ["nowhere"]\n[server]\nhost = "0.0.0.0"\nport = 0\n')
     list(check_files(one))
