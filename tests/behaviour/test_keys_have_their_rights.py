@@ -35,6 +35,7 @@ from support.asgi import Response, request
 from support.clock import NOW
 from support.fakes import FakeUpstream, error_reply, message_reply
 from support.gateway import MODEL, PATH, ask, gateway
+from support.log_lines import Lines
 
 AUTHENTICATED = [surface for surface in SURFACES if surface.authenticated]
 APIS = [surface for surface in AUTHENTICATED if surface.is_api]
@@ -181,7 +182,11 @@ async def test_refusals_are_in_the_clients_dialect(headers: dict[str, str], tmp_
 async def test_pages_are_for_the_operator(tmp_path: Path) -> None:
     world = World(tmp_path, server={"api_keys": ["an-operators-key"]})
     secret = await world.new_key()
+    log = Lines()
+    world.app.refused._log = log
     assert (await request(world.app, "GET", "/metrics", headers={"x-api-key": secret})).status == 403
+    ((_, line),) = log.lines
+    assert (line["code"], line["key"]) == ("page_not_allowed", "key_a"), "docs/operations.md: also of one that may not"
     assert (await request(world.app, "GET", "/metrics", headers={"x-api-key": "an-operators-key"})).status == 200
     assert (await request(world.app, "GET", "/livez", headers={"x-api-key": secret})).status == 200
     await world.end()

@@ -159,10 +159,12 @@ class Application:
         api = API_OF_DIALECT.get(surface.dialect.name) if surface is not None and surface.is_api else None
         caller = keys.authenticate(scope["headers"], keys.address_of(scope), api, optional=optional)
         if caller.is_account and surface is not None and surface.operation == "page":
-            raise NotPermitted(
+            error = NotPermitted(
                 "This page is for the operator of the gateway.",
                 code="page_not_allowed", hint="Use a key of server.api_keys.",
             )  # fmt: skip
+            error.key = caller.owner
+            raise error
         return caller
 
     async def _authenticate_again(self, unknown: UnknownSecret, surface: Surface, scope: Scope) -> Caller:
