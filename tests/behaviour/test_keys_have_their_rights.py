@@ -268,7 +268,7 @@ async def test_rows_name_key_person_team_and_forced_tags(tmp_path: Path) -> None
     assert row.tags == (("app", "chat"), ("env", "prod"))
 
 
-async def test_a41_g46_a_known_key_is_served_while_the_store_fails(
+async def test_a41_g46_g47_a_known_key_is_served_while_the_store_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = World(tmp_path, message_reply(), message_reply())
@@ -284,6 +284,7 @@ async def test_a41_g46_a_known_key_is_served_while_the_store_fails(
     response = await request(world.app, "POST", "/v1/chat/completions", ask(), {"x-api-key": unknown})
     assert (response.status, response.json()["error"]["code"]) == (503, "accounts_unavailable")
     assert 2 <= int(response.headers["retry-after"]) <= 4  # with jitter
+    assert (await request(world.app, "GET", "/readyz")).status == 200, "or a load balancer would take all nodes away"
     await world.end()
 
 

@@ -106,7 +106,7 @@ ROOTS = [
 
 
 @pytest.mark.parametrize(("schema", "expected"), ROOTS)
-def test_a_root_that_claude_refuses_becomes_an_object_as_in_the_other_dialects(
+def test_e66_a_root_that_claude_refuses_becomes_an_object_as_in_the_other_dialects(
     schema: bytes, expected: dict[str, Any]
 ) -> None:
     body = body_with(tool(schema))
