@@ -45,7 +45,6 @@ def request_line(subject: Guarded) -> dict[str, Any]:
 async def test_why_there_was_no_further_attempt_is_logged(
     replies: list[Any], settings: dict[str, Any], reason: str, no_waiting: list[float]
 ) -> None:
-    """F1."""
     subject = guarded(*replies, **settings)
     assert (await answer(subject)).status >= 400
     assert request_line(subject)["retry_stopped"] == reason
@@ -59,7 +58,6 @@ async def test_a_request_that_succeeds_after_a_failure_has_no_such_reason(no_wai
 
 @pytest.mark.parametrize("end", [OVERLOADED, b""], ids=["error event", "cut off"])
 async def test_an_error_inside_a_stream_is_counted(end: bytes) -> None:
-    """F2."""
     subject = guarded(stream_reply(b"".join(text_events("Hi")[:4]) + end))
     response = await answer(subject, stream=True)
     assert (response.status, "error" in response.events()[-1]) == (200, True)
@@ -78,7 +76,6 @@ async def test_an_error_response_is_counted_once(no_waiting: list[float]) -> Non
 async def test_a_call_outside_the_geography_is_refused_whatever_the_configuration_let_through(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """F3."""
     monkeypatch.setattr("modelmux.config.routes.violations", lambda _: iter(()))
     vertex = {"models": [{"name": "chat", "model": "claude-sonnet-4-6", "location": "us-east5", "geography": "eu"}]}
     subject = guarded(message_reply(), vertex=vertex)
@@ -90,7 +87,6 @@ async def test_a_call_outside_the_geography_is_refused_whatever_the_configuratio
 
 
 async def test_tokens_of_a_failed_attempt_are_counted(no_waiting: list[float]) -> None:
-    """F7."""
     start = event("message_start", message={"type": "message", "content": [], "usage": {"input_tokens": 100}})
     subject = guarded(stream_reply(start + OVERLOADED), stream_reply(*text_events("Hi")), vertex=TWO)
     assert (await answer(subject, model="chat", stream=True)).status == 200

@@ -52,7 +52,6 @@ def test_a_stream_folds_to_the_response_in_one_piece(recording: dict[str, Any]) 
 
 @pytest.mark.parametrize("recording", recordings("stream"))
 def test_any_split_gives_the_same_bytes(recording: dict[str, Any]) -> None:
-    """R2."""
     raw = recording["sse"].encode()
     expected = streamed([raw], SHOWN)
     for size in (1, 2, 3, 5, 17, 1000):
@@ -101,7 +100,6 @@ def check_usage(usage: Json, counts: Json) -> None:
 
 @pytest.mark.parametrize("recording", recordings("message", "stream"))
 def test_the_model_gets_its_own_blocks_back(recording: dict[str, Any]) -> None:
-    """R4."""
     message = recorded_message(recording)
     content = list(map(complete, message.get("content") or []))
     if message["stop_reason"] == "refusal":

@@ -80,7 +80,6 @@ def test_a_message_as_a_stream_says_the_same(reply: Json, shape: ResponsesPlan) 
 
 @given(st.data(), REPLIES, plans)
 def test_any_split_gives_the_same_bytes(data: st.DataObject, reply: Json, shape: ResponsesPlan) -> None:
-    """R2."""
     raw = data.draw(framed(data.draw(streams(reply))))
     expected = streamed([raw], shape)
     assert streamed(cut(data.draw, raw), shape) == expected

@@ -1,4 +1,4 @@
-"""R4: what a client of OpenAI Responses got, it can send back, and the model gets the very blocks that it gave.
+"""What a client of OpenAI Responses got, it can send back, and the model gets the very blocks that it gave.
 
 Through all that lies between: the encoder, the client, the decoder and the preparation for a model.
 """

@@ -118,7 +118,7 @@ async def test_a_stream_that_fails_before_content_is_retried_and_nothing_of_it_i
 
 
 async def test_tokens_of_a_failed_attempt_are_counted() -> None:
-    """F7: each attempt has a record of its own; the exchange's usage is the sum."""
+    """Each attempt has a record of its own; the exchange's usage is the sum."""
     usage = {"input_tokens": 7, "output_tokens": 1}
     start = event("message_start", message={"type": "message", "content": [], "usage": usage | {"input_tokens": 100}})
     world = await succeeds(
@@ -162,7 +162,6 @@ async def test_unknown_types_of_every_attempt_are_recorded() -> None:
     ],
 )
 async def test_the_reason_why_retrying_stopped_is_recorded(setting: dict[str, Any], event: Any, reason: str) -> None:
-    """F1."""
     playbook = Playbook(TINY_HUB, **({"deployments": (A, B)} | setting)) << calls("a") >> event << _any_error
     await (
         playbook << settled("client_error" if reason == "not_retryable" else "upstream_error", stop_reason=reason)
@@ -324,7 +323,7 @@ async def test_after_the_first_token_the_timeout_is_over() -> None:
 @pytest.mark.parametrize("location", ["us-east5", "global", "", "nowhere"])
 @pytest.mark.parametrize("stream", [True, False])
 async def test_a_call_outside_the_geography_is_refused(location: str, stream: bool) -> None:
-    """F3: whatever the configuration let through."""
+    """Whatever the configuration let through."""
     world = await (
         Playbook(TINY_HUB, deployments=(deployment("a", location=location),), geographies=("eu",), stream=stream)
         << fails("outside_geography") << settled("gateway_error", stop_reason="not_retryable")

@@ -111,7 +111,7 @@ async def test_a_request_error_after_keep_alives_is_in_band() -> None:
         hub(gate=RecordingGate()) << calls("a") >> keep_alive() << starts(x_request_id="req_1") << gets(SIGN)
         >> replies(INVALID, 400) << ends(failed("invalid_request")) << settled("client_error")
     ).play()  # fmt: skip
-    assert errors_sent(world) == ["invalid_request"], "an error in-band is counted (F2)"
+    assert errors_sent(world) == ["invalid_request"], "an error in-band is counted"
 
 
 async def test_an_error_before_the_first_attempt_is_in_band_while_the_first_keep_alive_waits() -> None:

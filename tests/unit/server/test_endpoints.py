@@ -114,7 +114,7 @@ async def test_a_request_is_answered_through_the_gateway() -> None:
 
 
 def test_only_the_gateway_knows_exchanges() -> None:
-    """F4: the server makes the ``Inbound`` and implements the ``ClientStream``; the life cycle is the gateway's."""
+    """The server makes the ``Inbound`` and implements the ``ClientStream``; the life cycle is the gateway's."""
     server = Path(modelmux.__file__).parent / "server"
     for path in server.rglob("*.py"):
         imported = {

@@ -1,4 +1,4 @@
-"""Law R7: every field, item, part and tool of the official SDK has a row that says what becomes of it."""
+"""Every field, item, part and tool of the official SDK has a row that says what becomes of it."""
 
 from __future__ import annotations
 

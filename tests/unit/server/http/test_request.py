@@ -66,7 +66,6 @@ class Counting:
 async def test_errors_that_the_application_does_not_send_are_counted(
     raw: bytes, limits: dict[str, Any], status: int
 ) -> None:
-    """F2."""
     app = Counting()
     async with Served(app, **limits).listening() as server:
         assert (await server.talk(raw)).startswith(b"HTTP/1.1 %d " % status)
