@@ -43,6 +43,21 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     process.stop()
 
 
+def test_a_reader_that_leaves_ends_the_demo_in_silence(tmp_path: Path) -> None:
+    """``modelmux demo | head -1``: the end of the pipe is that of the tour, and no traceback."""
+    command = f"{sys.executable} -m modelmux demo --once --port 0 | head -1"
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=tmp_path,
+        env=clean_environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert "A plain question" in done.stdout
+    assert done.stderr == ""
+
+
 def test_the_tour_and_what_follows_fit_two_screens(demo: Process) -> None:
     lines = demo.output().splitlines()
     assert sum(max(1, -(-len(line) // COLUMNS)) for line in lines) <= ROWS

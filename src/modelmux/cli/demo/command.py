@@ -26,13 +26,20 @@ from modelmux.telemetry.log import make_log
 _PORT = 3000
 
 
+class _Console(Console):
+    """A reader that leaves ends the task that prints, and so the command. Rich's SystemExit ends the loop at once."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 @click.command()
 @click.option("--once", is_flag=True, help="Exit after the tour instead of serving.")
 @click.option("--verbose", is_flag=True, help="Show each request and response whole, from both sides of the gateway.")
 @click.option("--port", default=_PORT, show_default=True, type=click.IntRange(0, 65535), help="Port of the gateway.")
 def demo(once: bool, verbose: bool, port: int) -> None:
     """Show what the gateway does, offline, without a Google account."""
-    console = Console(highlight=False)
+    console = _Console(highlight=False)
     handle_user_signals(lambda: None)
     sock = _listen(port, console)
     try:
