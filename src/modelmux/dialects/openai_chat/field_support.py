@@ -76,7 +76,7 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
     "seed": FieldSupport("ignored", "Claude does not support `seed`."),
     "frequency_penalty": FieldSupport("ignored", "Claude does not support penalties.", (0,)),
     "presence_penalty": FieldSupport("ignored", "Claude does not support penalties.", (0,)),
-    "metadata": FieldSupport("ignored", "Nothing is stored.", ({},)),
+    "metadata": FieldSupport("ignored", "Claude gets none of it; with accounts they are tags of the request.", ({},)),
     "store": FieldSupport("ignored", "Nothing is stored.", (False,)),
     "service_tier": FieldSupport(
         "ignored", "Vertex AI has one service tier; replies name it `default`.", ("auto", "default")

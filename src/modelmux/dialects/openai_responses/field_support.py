@@ -43,7 +43,9 @@ FIELD_SUPPORT: Final[dict[str, FieldSupport]] = {
         "ignored", "Nothing is left out of the input: what exceeds the context window fails.", ("disabled",)
     ),
     "context_management": _S("ignored", "Nothing is compacted unless a client asks for it.", ([],)),
-    "metadata": _S("mapped", "Repeated in the response; not sent upstream."),
+    "metadata": _S(
+        "mapped", "Repeated in the response; not sent upstream; with accounts they are tags of the request."
+    ),
     "prompt_cache_key": _S("mapped", "Keeps a conversation at one deployment; repeated in the response."),
     "prompt_cache_options": _S(
         "emulated", "`explicit`: only the client's own breakpoints; a `ttl`: every breakpoint lasts an hour."
