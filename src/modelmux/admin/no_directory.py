@@ -8,7 +8,7 @@ from typing import Any
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
 from modelmux.admin.errors import accounts_off
-from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.directory.base import USUAL_LIMITS, AuditLimits, AuditPage, Author
 from modelmux.store.directory.receipts import Once
 from modelmux.telemetry import names
 from modelmux.telemetry.log import Log
@@ -46,10 +46,10 @@ class NoDirectory:
         self._log.info(names.EVENT_ACCOUNTS, message=message)
 
     async def audit(
-        self, *, subject: str | None = None, before: int | None = None, limit: int = 100, longest: int | None = None
-    ) -> list[AuditRow]:
-        del subject, before, limit, longest
-        return []
+        self, *, subject: str | None = None, before: int | None = None, limits: AuditLimits = USUAL_LIMITS
+    ) -> AuditPage:
+        del subject, before, limits
+        return AuditPage([], has_more=False)
 
     async def aclose(self) -> None:
         pass

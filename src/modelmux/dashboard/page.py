@@ -86,7 +86,7 @@ class Visit:
         operation, parts = self.dispatcher.find(method, request.path, self.caller.principal)
         parts = {name: unquote(text) for name, text in parts.items()}  # see ``part``: a server decodes paths first
         reply = await self.dispatcher.run(operation, parts, self.caller.principal, request)
-        values: Data = msgspec.to_builtins(reply.body)
+        values: Data = msgspec.to_builtins(reply.body, enc_hook=msgspec.json.decode)  # of what is JSON already
         return values | {"pending_workers": reply.pending} if reply.pending else values
 
     async def read_filtered(self, path: str, names: Iterable[str], limit: str, **others: str) -> Data:

@@ -4,6 +4,8 @@ and what was changed by whom.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +19,7 @@ _LIMIT: Final = "50"
 #: Characters of a value, and changed fields of a row, that are shown; the admin API has all.
 _LONGEST: Final = 200
 _MOST_CHANGES: Final = 50
-#: Characters of the records of a row: one that has more, as of an import, is not read for a page.
+#: Bytes of the records of a row: one that has more, as of an import, is not read for a page.
 _LONGEST_CHANGE: Final = "100000"
 _DEFAULT: Final = "default"
 
@@ -51,21 +53,17 @@ async def build_people(visit: Visit) -> Data:
 async def build_audit(visit: Visit) -> Data:
     page = await visit.read_filtered("/audit", ("subject",), _LIMIT, longest=_LONGEST_CHANGE)
     for one in page["data"]:
-        one["changes"] = _changes(one["before"], one["after"])
+        one["changes"] = list(itertools.islice(_changes(one["before"], one["after"]), _MOST_CHANGES))
     return page | {"may_read_settings": visit.may("settings.read")}
 
 
-def _changes(before: Data, after: Data) -> list[Data]:
+def _changes(before: Data, after: Data) -> Iterator[Data]:
     """Fields of records that differ: all of those that were made or removed."""
-    changes = []
     for id in {**before, **after}:
         old, new = before.get(id) or {}, after.get(id) or {}
-        changes += [
-            {"record": id, "field": name, "before": _shown(old, name), "after": _shown(new, name)}
-            for name in {**old, **new}
-            if old.get(name) != new.get(name)
-        ]
-    return changes[:_MOST_CHANGES]
+        for name in {**old, **new}:
+            if old.get(name) != new.get(name):
+                yield {"record": id, "field": name, "before": _shown(old, name), "after": _shown(new, name)}
 
 
 def _shown(record: Data, name: str) -> str | None:

@@ -94,7 +94,7 @@ async def test_prices_are_added_from_a_day_on_and_never_changed(admin: Admin) ->
     assert (error["code"], error["param"]) == ("taken", "valid_from")
     again = await admin.ok("POST", "/prices", form | {"valid_from": "2027-02-01"}, idempotency_key="a")
     assert await admin.ok("POST", "/prices", form | {"valid_from": "2027-02-01"}, idempotency_key="a") == again
-    rows = [row for row in await admin.store.audit() if row.action == "price.add"]
+    rows = [row for row in (await admin.store.audit()).rows if row.action == "price.add"]
     assert [row.subject for row in rows] == [again["id"], added["id"]]
 
 

@@ -185,4 +185,4 @@ async def test_nothing_can_be_changed() -> None:
         store.change_now(decide, author, NOW)
     assert store.load() is await store.read(Directory())
     assert (store.load().version, store.load().keys) == (0, {})
-    assert await store.audit() == []
+    assert (await store.audit()).rows == []

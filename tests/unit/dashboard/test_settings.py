@@ -17,9 +17,11 @@ from modelmux.accounts.roles import ROLES
 from modelmux.admin.backend import WorkerState
 from modelmux.config.effective_config import Setting, Settings, settings_of
 from modelmux.config.load import load_text
+from modelmux.store.directory.base import Author
 from support.admin import organisation
 from support.cli import run
 from support.dashboard import Browser, text_of
+from support.directories import NOW
 from support.foreign_text import NASTY, assert_harmless
 
 PAGES = ("/dashboard/settings", "/dashboard/settings/people", "/dashboard/settings/audit")
@@ -139,6 +141,20 @@ async def test_a_change_of_very_many_records_is_not_read_for_the_page(
     assert rows
     assert all(one["is_cut"] and one["changes"] == [] for one in rows)
     assert "Too much to show" in text_of(await browser.page("/dashboard/settings/audit"))
+
+
+async def test_changes_of_many_records_are_no_page_of_megabytes(browser: Browser) -> None:
+    for number in range(60):
+        records = {f"r{each}": {"a": ["<"] * 100, "b": "<" * 300} for each in range(100)}
+        await browser.admin.store.note(Author("ann", "cli"), NOW, "note", f"s{number}", records)
+    await browser.sign_in()
+    path, seen = "/dashboard/settings/audit", []
+    while path:
+        html = await browser.page(path)
+        assert len(html) < 1_000_000
+        seen += [one["subject"] for one in (await browser.data(path))["data"]]
+        path = next((unescape(one) for one in re.findall(r'rel="next" href="([^"]*)"', html)), "")
+    assert seen == [f"s{number}" for number in reversed(range(60))]
 
 
 async def test_the_audit_log_is_read_page_by_page(browser: Browser) -> None:

@@ -22,7 +22,7 @@ from modelmux.cli.usage.options import read_zone
 from modelmux.config import Config
 from modelmux.config.home import visible
 from modelmux.runtime import Runtime
-from modelmux.store.directory.base import AuditRow, Author, DirectoryStore
+from modelmux.store.directory.base import AuditLimits, AuditRow, Author, DirectoryStore
 from modelmux.store.directory.issuer import Issuer, NewIds
 from modelmux.store.directory.open_directory import open_directory, read_peppers
 from modelmux.store.ledger.budget_states import states_of
@@ -174,7 +174,7 @@ class StoreAccess:
         return issued
 
     async def audit(self, subject: str | None, limit: int) -> list[AuditRow]:
-        return await self.store.audit(subject=subject, limit=limit)
+        return (await self.store.audit(subject=subject, limits=AuditLimits(limit))).rows
 
     async def aclose(self) -> None:
         await self.store.aclose()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple, Protocol
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit
@@ -27,7 +28,8 @@ class AuditRow(Struct, frozen=True, kw_only=True):
     """One change.
 
     :param at: microseconds in UTC.
-    :param before, after: records by id, without digests of secrets.
+    :param before_json, after_json: records by id, without digests of secrets: as they are stored, since a change may
+        have many thousands of them.
     :param is_cut: the row has records, which are too long for what was asked.
     """
 
@@ -36,9 +38,58 @@ class AuditRow(Struct, frozen=True, kw_only=True):
     author: Author
     action: str
     subject: str
-    before: dict[str, Any]
-    after: dict[str, Any]
+    before_json: Raw
+    after_json: Raw
     is_cut: bool = False
+
+    @property
+    def before(self) -> dict[str, Any]:
+        records: dict[str, Any] = msgspec.json.decode(self.before_json)
+        return records
+
+    @property
+    def after(self) -> dict[str, Any]:
+        records: dict[str, Any] = msgspec.json.decode(self.after_json)
+        return records
+
+
+class AuditPage(NamedTuple):
+    """Changes, the newest first. :param has_more: there are older ones."""
+
+    rows: list[AuditRow]
+    has_more: bool
+
+
+class AuditLimits(NamedTuple):
+    """What a page of the audit log has.
+
+    :param rows: at most.
+    :param longest: bytes of JSON; rows whose records have more come without them. None for all.
+    :param most: bytes of JSON of the records of all rows together; the first row comes whatever it has. None for all.
+    """
+
+    rows: int = 100
+    longest: int | None = None
+    most: int | None = None
+
+    def choose(self, sizes: Iterable[tuple[int, int]]) -> tuple[dict[int, bool], bool]:
+        """Of the rows that there are, those of the page. No more of them are asked for than are looked at.
+
+        :param sizes: number of a row, and bytes of its records.
+        :returns: number of a row -> whether it comes with its records; whether there are more rows.
+        """
+        chosen: dict[int, bool] = {}
+        read = 0
+        for number, size in sizes:
+            with_records = self.longest is None or size <= self.longest
+            read += size if with_records else 0
+            if len(chosen) == self.rows or (chosen and self.most is not None and read > self.most):
+                return chosen, True
+            chosen[number] = with_records
+        return chosen, False
+
+
+USUAL_LIMITS: Final = AuditLimits()
 
 
 class Pace(NamedTuple):
@@ -94,12 +145,11 @@ class DirectoryStore(Protocol):
         ...
 
     async def audit(
-        self, *, subject: str | None = None, before: int | None = None, limit: int = 100, longest: int | None = None
-    ) -> list[AuditRow]:
-        """Changes, the newest first.
+        self, *, subject: str | None = None, before: int | None = None, limits: AuditLimits = USUAL_LIMITS
+    ) -> AuditPage:
+        """A page of changes.
 
         :param before: number of the last row of the page before.
-        :param longest: characters of JSON; rows whose records have more come without them. None for all.
         :raises StoreFailed:
         """
         ...

@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from modelmux.accounts.edits import DAY, Edit
-from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.directory.base import AuditLimits, AuditPage, Author
 from modelmux.store.directory.receipts import Once, Receipt, detail_of, is_receipt_current, receipt_of
 from modelmux.store.directory.record_rows import audit_row
 from modelmux.store.postgres.session import Session
@@ -17,11 +17,15 @@ _ADD: Final = (
     "INSERT INTO audit (at, author, origin, action, subject, before, after) VALUES ($1, $2, $3, $4, $5, $6, $7) "
     "RETURNING number"
 )
-#: Records are NULL where a row has more than was asked for.
-_READ: Final = (
-    "SELECT number, at, author, origin, action, subject, CASE WHEN length(before) + length(after) > $4 THEN NULL "
-    "ELSE before END, CASE WHEN length(before) + length(after) > $4 THEN NULL ELSE after END FROM audit "
+#: Of a text that is stored apart, its bytes are known without it.
+_SIZES: Final = (
+    "SELECT number, octet_length(before) + octet_length(after) FROM audit "
     "WHERE number < $1 AND ($2::text IS NULL OR subject = $2) ORDER BY number DESC LIMIT $3"
+)
+#: Records are NULL where they are not wanted.
+_READ: Final = (
+    "SELECT number, at, author, origin, action, subject, CASE WHEN number = ANY($2) THEN before END, "
+    "CASE WHEN number = ANY($2) THEN after END FROM audit WHERE number = ANY($1) ORDER BY number DESC"
 )
 _LAST: Final = 2**63 - 1
 _FIND: Final = "SELECT fingerprint, subject, detail FROM receipt WHERE name = $1 AND at > $2"
@@ -42,12 +46,16 @@ async def add(session: Session, author: Author, at: int, action: str, subject: s
     return number
 
 
-async def rows(
-    session: Session, subject: str | None, before: int | None, limit: int, longest: int | None
-) -> list[AuditRow]:
+async def page(
+    session: Session, subject: str | None, before: int | None, limits: AuditLimits
+) -> AuditPage:  # fmt: skip
     """See ``DirectoryStore.audit``."""
     last = _LAST if before is None else before
-    return [audit_row(tuple(row)) for row in await session.fetch(_READ, last, subject, limit, longest)]
+    sizes = await session.fetch(_SIZES, last, subject, limits.rows + 1)
+    chosen, has_more = limits.choose((number, size) for number, size in sizes)
+    with_them = [number for number, with_records in chosen.items() if with_records]
+    rows = await session.fetch(_READ, list(chosen), with_them) if chosen else []
+    return AuditPage([audit_row(tuple(row)) for row in rows], has_more)
 
 
 async def find_receipt(session: Session, once: Once, at: int) -> Receipt | None:

@@ -12,7 +12,7 @@ from modelmux.accounts.edits import Edit
 from modelmux.config.postgres_url import PostgresUrl
 from modelmux.store.base import StoreFailed
 from modelmux.store.directory import postgres_audit
-from modelmux.store.directory.base import AuditRow, Author, Pace
+from modelmux.store.directory.base import USUAL_LIMITS, AuditLimits, AuditPage, Author, Pace
 from modelmux.store.directory.receipts import Once
 from modelmux.store.directory.record_rows import audited, changes_of, encode_record, read_changes, records
 from modelmux.store.keyed_mark import KeyedMark
@@ -110,11 +110,11 @@ class PostgresDirectory:
         await self._writer.run(lambda session: postgres_audit.add(session, author, at, action, subject, {}, after))
 
     async def audit(
-        self, *, subject: str | None = None, before: int | None = None, limit: int = 100, longest: int | None = None
-    ) -> list[AuditRow]:
+        self, *, subject: str | None = None, before: int | None = None, limits: AuditLimits = USUAL_LIMITS
+    ) -> AuditPage:
         """See ``DirectoryStore.audit``."""
         return await self._reader.run(
-            lambda session: postgres_audit.rows(session, subject, before, limit, longest),
+            lambda session: postgres_audit.page(session, subject, before, limits),
             writes=False,
             query_limit=self._query_limit,
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import force_setattr
 
 from modelmux.accounts.adjustments import Adjustment
@@ -35,6 +35,8 @@ _KINDS: Final[dict[str, tuple[type[Struct], str, Callable[[Any], str]]]] = {
 _DECODERS: Final = {kind: msgspec.json.Decoder(record) for kind, (record, _, _) in _KINDS.items()}
 #: Kind -> fields whose texts many records have in common.
 _SHARED: Final = {"key": ("id", "team", "person", "created_by", "models", "tags"), "secret": ("key", "pepper")}
+#: Fields of records that are for this gateway alone, and never shown.
+HIDDEN: Final = ("digest", "pepper")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -81,7 +83,7 @@ def changes_of(edit: Edit, version: int, stamp: Stamp) -> Changes:
 
 
 def audited(before: Directory, edit: Edit) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The records that an edit replaces, and those that it writes, without digests."""
+    """The records that an edit replaces, and those that it writes, without what is for the gateway alone."""
     return (
         _shown((kind, id, before.record(kind, record)) for kind, id, record in records(edit)),
         _shown(records(edit)),
@@ -93,7 +95,8 @@ def _shown(records: Any) -> dict[str, Any]:
     for kind, id, record in records:
         if record is not None:
             fields = msgspec.to_builtins(record)
-            fields.pop("digest", None)
+            for name in HIDDEN:
+                fields.pop(name, None)
             if kind == "webhook":  # whoever has the URL may be able to post there
                 fields["url"] = shown_url(fields["url"])
             # Hints are for people: those of imported secrets may be equal, or empty.
@@ -106,5 +109,5 @@ def audit_row(row: Sequence[Any]) -> AuditRow:
     number, at, author, origin, action, subject, before, after = row
     return AuditRow(
         number=number, at=at, author=Author(author, origin), action=action, subject=subject,
-        before=msgspec.json.decode(before or "{}"), after=msgspec.json.decode(after or "{}"), is_cut=before is None,
+        before_json=Raw(before or "{}"), after_json=Raw(after or "{}"), is_cut=before is None,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from modelmux.store.accounts_file import BUSY_TIMEOUT, AccountsFile, AccountsRea
 from modelmux.store.base import StoreFailed
 from modelmux.store.connection_thread import ConnectionThread
 from modelmux.store.directory import receipts, sqlite_audit
-from modelmux.store.directory.base import AuditRow, Author
+from modelmux.store.directory.base import USUAL_LIMITS, AuditLimits, AuditPage, Author
 from modelmux.store.directory.receipts import Once
 from modelmux.store.directory.record_rows import audited, changes_of, encode_record, read_changes, records
 from modelmux.store.files import dangling
@@ -97,15 +97,15 @@ class SqliteDirectory:
         await self._writer.run(write)
 
     async def audit(
-        self, *, subject: str | None = None, before: int | None = None, limit: int = 100, longest: int | None = None
-    ) -> list[AuditRow]:
+        self, *, subject: str | None = None, before: int | None = None, limits: AuditLimits = USUAL_LIMITS
+    ) -> AuditPage:
         """See ``DirectoryStore.audit``."""
 
-        def read(connection: sqlite3.Connection) -> list[AuditRow]:
+        def read(connection: sqlite3.Connection) -> AuditPage:
             with self._file.read(connection):
-                return sqlite_audit.rows(connection, subject, before, limit, longest)
+                return sqlite_audit.page(connection, subject, before, limits)
 
-        return [] if self._is_absent() else await self._reader.run(read, self._query_limit)
+        return AuditPage([], has_more=False) if self._is_absent() else await self._reader.run(read, self._query_limit)
 
     async def aclose(self) -> None:
         """Idempotent."""

@@ -17,10 +17,11 @@ from modelmux.accounts.budget_edits import adjust, save_budget
 from modelmux.accounts.directory import Directory
 from modelmux.accounts.edits import Edit, revoke_key, rotate_key, save_key, save_team
 from modelmux.accounts.fields import FieldError
+from modelmux.accounts.webhooks import Webhook
 from modelmux.accounts.windows import WindowRule
 from modelmux.config.postgres_url import parse_postgres_url
 from modelmux.store.base import StoreFailed
-from modelmux.store.directory.base import Author, DirectoryStore
+from modelmux.store.directory.base import AuditLimits, AuditPage, AuditRow, Author, DirectoryStore
 from modelmux.store.directory.postgres_directory import PostgresDirectory
 from modelmux.store.directory.receipts import Once, OtherRequest, Receipt
 from modelmux.store.directory.sqlite_directory import SqliteDirectory
@@ -102,7 +103,7 @@ async def test_what_is_refused_is_not_written(store: DirectoryStore) -> None:
     with pytest.raises(FieldError, match="is taken by team_a"):
         await store.change(lambda d: save_team(d, team("team_b")), ANN, NOW)
     assert await store.read(before) is before
-    assert len(await store.audit()) == 4
+    assert len((await store.audit()).rows) == 4
 
 
 async def test_an_empty_edit_writes_nothing(store: DirectoryStore) -> None:
@@ -111,7 +112,7 @@ async def test_an_empty_edit_writes_nothing(store: DirectoryStore) -> None:
     revoked = await store.read(before)
     again, edit = await store.change(lambda d: revoke_key(d, "key_a", NOW), ANN, NOW)
     assert (again.version, edit.is_empty) == (revoked.version, True)
-    assert len(await store.audit()) == 5
+    assert len((await store.audit()).rows) == 5
 
 
 async def test_a12_decisions_of_two_processes_do_not_cross(store: DirectoryStore, world: World) -> None:
@@ -133,7 +134,7 @@ async def test_a12_decisions_of_two_processes_do_not_cross(store: DirectoryStore
 async def test_changes_are_audited_without_digests(store: DirectoryStore, world: World) -> None:
     await fill(store)
     await store.change(lambda d: rotate_key(d, "key_a", secret("two", created=NOW + 1), 100), Author("bob", "::1"), NOW)
-    rotated, created, *_ = await store.audit(subject="key_a")
+    rotated, created, *_ = (await store.audit(subject="key_a")).rows
     assert (rotated.action, rotated.author, rotated.subject) == ("key.rotate", Author("bob", "::1"), "key_a")
     assert "valid_until" not in rotated.before["secret one of key_a"]
     assert rotated.after["secret one of key_a"]["valid_until"] == NOW + 101
@@ -141,7 +142,8 @@ async def test_changes_are_audited_without_digests(store: DirectoryStore, world:
     assert created.after["key_a"]["name"] == "laptop"
     texts = "".join("".join(row) for row in await world.sql("SELECT before, after FROM audit"))
     assert "digest" not in texts
-    pages = [row.number for row in await store.audit(limit=2)], [row.number for row in await store.audit(before=4)]
+    first, second = await store.audit(limits=AuditLimits(2)), await store.audit(before=4)
+    pages = [row.number for row in first.rows], [row.number for row in second.rows]
     assert pages == ([5, 4], [3, 2, 1])
 
 
@@ -164,7 +166,7 @@ async def test_ids_and_names_are_data(store: DirectoryStore) -> None:
     name = "'; DROP TABLE directory; --"
     directory, _ = await store.change(lambda d: save_team(d, team("team_'x", name)), Author(name, "cli"), NOW)
     assert (await store.read(Directory())).teams == directory.teams
-    assert (await store.audit(subject="team_'x"))[0].author.name == name
+    assert (await store.audit(subject="team_'x")).rows[0].author.name == name
 
 
 async def test_nothing_is_written_by_a_change_that_fails_half_way(store: DirectoryStore) -> None:
@@ -177,23 +179,72 @@ async def test_nothing_is_written_by_a_change_that_fails_half_way(store: Directo
 
 async def test_records_of_a_change_that_are_too_long_are_left_out(store: DirectoryStore) -> None:
     await fill(store)
-    whole = await store.audit()
+    whole = (await store.audit()).rows
     sizes = {row.number: len(msgspec.json.encode(row.before)) + len(msgspec.json.encode(row.after)) for row in whole}
     longest = sorted(sizes.values())[len(sizes) // 2]
-    for row, before in zip(await store.audit(longest=longest), whole, strict=True):
+    cut = await store.audit(limits=AuditLimits(longest=longest))
+    for row, before in zip(cut.rows, whole, strict=True):
         if sizes[row.number] <= longest:
             assert row == before
         else:
             assert (row.is_cut, row.before, row.after) == (True, {}, {})
             assert (row.number, row.action, row.subject) == (before.number, before.action, before.subject)
-    assert any(row.is_cut for row in await store.audit(longest=longest))
+    assert any(row.is_cut for row in cut.rows)
     assert not any(row.is_cut for row in whole)
+
+
+def size_of(row: AuditRow) -> int:
+    return len(bytes(row.before_json)) + len(bytes(row.after_json))
+
+
+async def test_a_page_of_changes_ends_where_its_records_are_long_enough(store: DirectoryStore) -> None:
+    for number in range(5):
+        await store.note(ANN, NOW + number, "note", "", {"x": {"text": "ü" * (100 + number)}})
+    whole = (await store.audit()).rows
+    two = size_of(whole[0]) + size_of(whole[1])
+    assert await store.audit(limits=AuditLimits(most=two)) == AuditPage(whole[:2], has_more=True)
+    assert await store.audit(limits=AuditLimits(most=two - 1)) == AuditPage(whole[:1], has_more=True), "bytes count"
+    assert await store.audit(limits=AuditLimits(most=sum(map(size_of, whole)))) == AuditPage(whole, has_more=False)
+    seen, page = [], AuditPage([], has_more=True)
+    while page.has_more:  # each has one at least, whatever it has
+        page = await store.audit(before=page.rows[-1].number if page.rows else None, limits=AuditLimits(most=1))
+        assert len(page.rows) == 1
+        seen += page.rows
+    assert seen == whole
+    cut = await store.audit(limits=AuditLimits(longest=1, most=1))
+    assert (len(cut.rows), cut.has_more) == (5, False), "what comes without its records takes no room"
+    assert all(row.is_cut for row in cut.rows)
+
+
+async def test_a_page_of_changes_says_whether_there_are_older_ones(store: DirectoryStore) -> None:
+    await fill(store)
+    numbers = [row.number for row in (await store.audit()).rows]
+    for limit in range(1, 6):
+        page = await store.audit(limits=AuditLimits(limit))
+        assert [row.number for row in page.rows] == numbers[:limit]
+        assert page.has_more == (limit < len(numbers))
+    of_one = await store.audit(subject="key_a", limits=AuditLimits(1))
+    assert (len(of_one.rows), of_one.has_more) == (1, False), "rows of others do not count"
+    assert await store.audit(before=numbers[-1]) == AuditPage([], has_more=False)
+
+
+async def test_no_audit_row_has_what_is_for_the_gateway_alone(store: DirectoryStore) -> None:
+    key_a, hook = key("key_a"), Webhook(id="whk_a", name="pager", url="https://x.example/p", pepper="pepper-id")
+    edit = Edit(
+        action="import", subject="", keys=(key_a,), secrets=(replace(secret(key="key_a"), pepper="pepper-id"),),
+        webhooks=(hook,),
+    )  # fmt: skip
+    await store.change(lambda _: edit, ANN, NOW)
+    (row,) = (await store.audit()).rows
+    assert set(row.after) == {"key_a", "secret one of key_a", "whk_a"}
+    assert b"pepper" not in bytes(row.after_json)
+    assert b"digest" not in bytes(row.after_json)
 
 
 async def test_a_note_is_in_the_audit_log_and_changes_no_record(store: DirectoryStore) -> None:
     directory = await fill(store)
     await store.note(ANN, NOW + 7, "request.end", "live_1_a_1", {"live_1_a_1": {"key": "key_a"}})
-    (row,) = await store.audit(subject="live_1_a_1")
+    (row,) = (await store.audit(subject="live_1_a_1")).rows
     assert (row.at, row.author, row.action, row.before) == (NOW + 7, ANN, "request.end", {})
     assert row.after == {"live_1_a_1": {"key": "key_a"}}
     read = await store.read(directory)
@@ -206,7 +257,7 @@ async def test_secrets_with_one_hint_are_audited_each(store: DirectoryStore) -> 
     keys = tuple(key(id, id) for id in ("key_a", "key_b"))
     secrets = tuple(replace(secret(one.id, one.id), hint="") for one in keys)
     await store.change(lambda _: Edit(action="import", subject="", keys=keys, secrets=secrets), ANN, NOW)
-    (row,) = await store.audit()
+    (row,) = (await store.audit()).rows
     assert set(row.after) == {"key_a", "key_b", "secret  of key_a", "secret  of key_b"}
 
 
@@ -226,7 +277,7 @@ async def test_budgets_and_what_raises_them_are_read_as_they_were_written(store:
         assert read.budgets == {"bud_a": mine}
         assert read.adjustments_of("bud_a") == [adjustment(amount=-5), raised]
         assert read.teams == known.teams
-    override, top_up, created = (await store.audit())[:3]
+    override, top_up, created = (await store.audit()).rows[:3]
     assert (created.action, created.before, created.after["bud_a"]["limit"]) == ("budget.create", {}, 10**18)
     assert (top_up.action, top_up.subject, top_up.after["adj_a"]["amount"]) == ("budget.top_up", "bud_a", -5)
     assert (override.action, override.before) == ("budget.override", {})
@@ -265,7 +316,7 @@ async def test_a_request_that_is_repeated_changes_nothing_twice(store: Directory
         await world.open().change(lambda d: save_team(d, team()), ANN, NOW, Once(once.name, b"other", again))
     later = NOW + 25 * 3600 * 1_000_000
     await store.change(lambda d: save_team(d, team()), ANN, later, Once(once.name, b"other", again))
-    assert len(await store.audit()) == 2
+    assert len((await store.audit()).rows) == 2
 
 
 async def test_a_database_that_has_lost_its_keys_is_an_error(store: DirectoryStore, world: World) -> None:

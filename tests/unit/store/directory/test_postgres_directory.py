@@ -123,7 +123,7 @@ async def test_through_pgbouncer(postgres_url: str, postgres_server: Server, tmp
         )
         for one in stores:
             assert len((await one.read(Directory())).teams) == 9
-            assert len(await one.audit()) == 9
+            assert len((await one.audit()).rows) == 9
             await one.aclose()
     finally:
         bouncer.remove()

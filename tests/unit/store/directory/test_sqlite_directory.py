@@ -97,7 +97,7 @@ async def test_reading_creates_nothing(store: SqliteDirectory, tmp_path: Path) -
         return sorted(path.name for path in tmp_path.iterdir())
 
     assert store.load().version == (await store.read(Directory())).version == 0
-    assert await store.audit() == []
+    assert (await store.audit()).rows == []
     assert names() == []
     await fill(store)
     assert (await store.read(Directory())).keys

@@ -176,7 +176,7 @@ async def test_one_webhook_is_sent_something_once_and_that_is_audited(world: Wor
     first, second = [await ledger.alerts.send(sent("x"), ONE, 7, ANN) for _ in range(2)]
     assert (first.webhook, first.type, first.due, first.number) == (ONE, "webhook.test", 7, second.number)
     assert await ledger.alerts.hand_out(10**9, EVERY) is None
-    (row,) = await world.directory().audit()
+    (row,) = (await world.directory().audit()).rows
     assert (row.action, row.subject, row.author) == ("webhook.test", ONE, ANN)
     await ledger.alerts.tried(first.id, Outcome(at=8, status=204))
     await ledger.alerts.forget(100)

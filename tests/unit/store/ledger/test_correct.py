@@ -116,13 +116,13 @@ async def test_who_decided_is_in_the_log_and_the_directory_stays(ledger: Ledger,
     await ledger.append([row])
     _, (made,) = await decided(ledger, row.id, 250)
     await decided(ledger, row.id, 250)
-    audit = (await store.audit())[0]
+    audit = (await store.audit()).rows[0]
     assert (audit.action, audit.subject, audit.author) == ("ledger.resolve", format_id(row.id), ANN)
     assert audit.before == {format_id(row.id): {"cost": "0.000001", "budgets": {"bud_a": 1_000}}}
     assert audit.after == {format_id(row.id): {
         "cost": "0.00000025", "budgets": {"bud_a": 250}, "correction": format_id(made.id), "reason": "it was so",
     }}  # fmt: skip
-    assert len(await store.audit()) == 2, "what changed nothing leaves no row"
+    assert len((await store.audit()).rows) == 2, "what changed nothing leaves no row"
     after = await store.read(known)
     assert (after.version, after.teams) == (known.version, known.teams)
     assert after.teams is known.teams, "and is not read anew"

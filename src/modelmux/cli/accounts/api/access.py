@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, tzinfo
 from typing import Any, Final
 
+import msgspec
+from msgspec import Raw
 from msgspec.structs import replace
 
 from modelmux.accounts.adjustments import Adjustment
@@ -125,7 +127,8 @@ class ApiAccess:
         return [
             AuditRow(
                 number=int(row["id"]), at=parse_instant(row["at"]), author=Author(row["author"], row["origin"]),
-                action=row["action"], subject=row["subject"], before=row["before"], after=row["after"],
+                action=row["action"], subject=row["subject"], before_json=_raw(row["before"]),
+                after_json=_raw(row["after"]),
             )
             for row in rows
         ]  # fmt: skip
@@ -162,6 +165,10 @@ class ApiAccess:
         self._secret = shown.get("secret", self._secret)
         ids[call.id] = shown["id"]
         return shown
+
+
+def _raw(records: dict[str, Any]) -> Raw:
+    return Raw(msgspec.json.encode(records))
 
 
 def _record(directory: Directory, call: ApiCall, shown: Any) -> Any:
