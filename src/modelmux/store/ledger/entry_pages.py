@@ -7,11 +7,11 @@ period with all its rows, and those before and after it with displaced rows alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from modelmux.store.ledger.base import MOST_RETURNED, EntryQuery
-from modelmux.store.ledger.sqlite_rows import KINDS, SLACK, clean, first_id, pack, tags_text
+from modelmux.store.ledger.sqlite_rows import FINE, KINDS, SLACK, clean, first_id, pack, tags_text
 
 _FIRST_ID: Final = b""
 _AFTER_LAST_ID: Final = b"\xff" * 17
@@ -62,6 +62,12 @@ def stored_value(name: str, value: str) -> Any:
     if name == "kind":
         return KINDS.index(value)  # which was checked
     return pack(value) if name == "end_user" else clean(value)
+
+
+def are_errors(name: str, values: Sequence[str]) -> bool:
+    """Whether rows that a filter lets through count as errors, or are corrections: a row says so by itself, so most
+    need not be looked into."""
+    return name == "outcome" and FINE.isdisjoint(values)
 
 
 def id_before(id: bytes) -> bytes:

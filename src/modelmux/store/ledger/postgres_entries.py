@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from modelmux.accounts.entry import Entry
 from modelmux.store.ledger.base import MOST_READ, EntryPage, EntryQuery
-from modelmux.store.ledger.entry_pages import Range, id_before, ranges_of, stored_value
+from modelmux.store.ledger.entry_pages import Range, are_errors, id_before, ranges_of, stored_value
 from modelmux.store.ledger.postgres_append import day_of
 from modelmux.store.ledger.postgres_partitions import AT_ONCE, MOST, Partition, cuts, last_day, partitions
 from modelmux.store.ledger.sqlite_rows import COSTS, COUNTS, to_entry
@@ -43,6 +43,8 @@ _CONDITIONS: Final = {
     "end_user": ("l.end_user = ANY({})", "bytea"),
     "kind": ("l.kind = ANY({})", "smallint"),
 }
+#: See ``are_errors``.
+_ERRORS: Final = "(l.failed OR l.corrects IS NOT NULL)"
 _HAS_TAG: Final = ("EXISTS (SELECT 1 FROM unnest({}) AS w WHERE strpos(coalesce(l.tags, s.tags), w) > 0)", "text")
 #: The days are there for the planner, which leaves out the partitions of all others.
 _BY_ID: Final = (
@@ -263,6 +265,7 @@ async def _filter(session: Session, query: EntryQuery) -> _Filter | None:
             continue
         form, kind = _CONDITIONS.get(name, _HAS_TAG)
         add(form, f"{kind}[]", [_stored(name, value) for value in wanted])
+        conditions += [_ERRORS] if are_errors(name, wanted) else []
     is_selective = len(values) > (key is not None)
     for form, value in (
         (f"{' + '.join(f'l.{name}' for name in COSTS)} >= {{}}", query.min_cost),

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from modelmux.accounts.entry import Entry
 from modelmux.store.ledger.base import MOST_READ, EntryPage, EntryQuery
-from modelmux.store.ledger.entry_pages import Range, id_before, ranges_of, stored_value
-from modelmux.store.ledger.sqlite_rows import COSTS, ENTRY_COLUMNS, ENTRY_JOINS, clean, to_entry
+from modelmux.store.ledger.entry_pages import Range, are_errors, id_before, ranges_of, stored_value
+from modelmux.store.ledger.sqlite_rows import COSTS, ENTRY_COLUMNS, ENTRY_JOINS, ENTRY_JOINS_BY_OUTCOME, clean, to_entry
 
 #: Rows of the first steps of a search, which doubles them: a page is filled after few steps, most of the time.
 _FIRST_STEP: Final = 2_000
@@ -24,18 +24,24 @@ _CONDITIONS: Final = {
     "end_user": "l.end_user = ?",
     "kind": "l.kind = ?",
 }
+#: See ``are_errors``.
+_ERRORS: Final = "(l.failed = 1 OR l.corrects IS NOT NULL)"
 _HAS_TAG: Final = "instr(coalesce(l.tags, s.tags), ?)"
 _MOST_IDS: Final = 500
 _BY_ID: Final = f"SELECT {ENTRY_COLUMNS} FROM ledger AS l {ENTRY_JOINS} WHERE l.id = ?"
 
 
 class _Filter(NamedTuple):
-    """:param key: if one key is asked for, and an index has its rows. :param is_selective: rows may fail it."""
+    """:param key: if one key is asked for, and an index has its rows. :param is_selective: rows may fail it.
+
+    :param joins: in the order in which a row is looked into.
+    """
 
     key: int | None
     condition: str
     values: list[Any]
     is_selective: bool
+    joins: str
 
 
 def entries(connection: sqlite3.Connection, query: EntryQuery) -> EntryPage:
@@ -95,6 +101,7 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
             continue
         one = _CONDITIONS.get(name, _HAS_TAG)
         conditions.append(f"({' OR '.join([one] * len(wanted))})")
+        conditions += [_ERRORS] if are_errors(name, wanted) else []
         values += [stored_value(name, value) for value in wanted]
     if query.min_cost is not None:
         conditions.append(f"{' + '.join(f'l.{name}' for name in COSTS)} >= ?")
@@ -105,7 +112,8 @@ def _filter(connection: sqlite3.Connection, query: EntryQuery) -> _Filter | None
     if query.end is not None:
         conditions.append("l.at < ?")
         values.append(query.end)
-    return _Filter(key, " AND ".join(conditions) or "1", values, bool(conditions))
+    joins = ENTRY_JOINS_BY_OUTCOME if "outcome" in dict(query.where) else ENTRY_JOINS
+    return _Filter(key, " AND ".join(conditions) or "1", values, bool(conditions), joins)
 
 
 def _source(matching: _Filter, ids: Range) -> tuple[str, list[Any]]:
@@ -146,7 +154,7 @@ def _matching(
     table, _, condition = source.partition(" WHERE ")
     order = "DESC" if query.newest_first else "ASC"
     rows = connection.execute(
-        f"SELECT {ENTRY_COLUMNS} FROM {table} {ENTRY_JOINS} WHERE {condition} AND {matching.condition} "
+        f"SELECT {ENTRY_COLUMNS} FROM {table} {matching.joins} WHERE {condition} AND {matching.condition} "
         f"ORDER BY l.id {order} LIMIT ?",
         [*values, *matching.values, limit],
     )
