@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from typing import Any, Final, TypeVar
@@ -125,10 +126,15 @@ def _value(raw: Any, path: str) -> Any:
 
 def _type_at(type: Any, path: str) -> Any:
     """The type of a field by its path, as ``msgspec.inspect`` has it; None if it is not in the type."""
-    info: Any = msgspec.inspect.type_info(type)
+    info: Any = _info(type)
     for part in path.split(".") if path else ():
         info = _of_field(info, part)
     return info
+
+
+@functools.cache  # it takes a millisecond, and there is one struct for an operation
+def _info(type: Any) -> Any:
+    return msgspec.inspect.type_info(type)
 
 
 def _of_field(info: Any, name: str) -> Any:

@@ -127,14 +127,14 @@ async def list_keys(call: Call) -> Reply:
     if params.person is not None:
         person = named_person(call, directory, "person", params.person)
         keys = [key for key in keys if key.person == person]
-    if params.status is not None:
-        keys = [key for key in keys if key.status == params.status]
-    if params.expires_before is not None:
+    if params.expires_before is not None:  # before the status, which most have in common
         before = read_instant("expires_before", params.expires_before)
         keys = [key for key in keys if key.expires is not None and key.expires < before]
     if params.expires_after is not None:
         after = read_instant("expires_after", params.expires_after)
         keys = [key for key in keys if key.expires is not None and key.expires >= after]
+    if params.status is not None:
+        keys = [key for key in keys if key.status == params.status]
     page = page_of(keys, params, lambda key: key)
     shown = {key.id for key in page.data}
     hints = {one.key: one.hint for one in directory.all_secrets() if one.key in shown and one.valid_until is None}
