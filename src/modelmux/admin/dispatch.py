@@ -81,9 +81,14 @@ class Dispatcher:
         return operation, parts
 
     async def run(
-        self, operation: Operation, parts: Mapping[str, str], principal: Principal, request: ApiRequest
-    ) -> Reply:
-        """:raises GatewayError, FieldError, StoreFailed:"""
+        self, operation: Operation, parts: Mapping[str, str], principal: Principal, request: ApiRequest, *,
+        read: Callable[[], Awaitable[Directory]] | None = None, has_turn: bool = False,
+    ) -> Reply:  # fmt: skip
+        """
+        :param read: the directory of now, if it is not to be read anew.
+        :param has_turn: the caller holds that of the principal.
+        :raises GatewayError, FieldError, StoreFailed:
+        """
         params = decode_query(request.query, operation.params)
         raw = body = None
         if operation.body is not None:
@@ -97,22 +102,22 @@ class Dispatcher:
             path=parts,
             params=params,
             body=body,
-            read=self.read,
+            read=read or self.read,
             if_match=request.if_match,
             idempotency_key=request.idempotency_key if operation.method == "POST" else None,
             fingerprint=_fingerprint(request.method, request.path, request.query, raw or b""),
         )
         try:
-            async with self._turn(operation, principal):
+            takes_turn = operation.method == "GET" and operation.permission in _IN_TURN and not has_turn
+            async with self.turn(principal) if takes_turn else contextlib.nullcontext():
                 return await operation.handler(call)
         except QueryTooLong as error:
             self.log.warning(names.EVENT_ACCOUNTS, message=f"{operation.method} {BASE}{operation.path}: {error}")
             raise query_timeout(error) from None
 
-    def _turn(self, operation: Operation, principal: Principal) -> contextlib.AbstractAsyncContextManager[None]:
-        if operation.method == "GET" and operation.permission in _IN_TURN:
-            return self._turns.of(principal.name)
-        return contextlib.nullcontext()
+    def turn(self, principal: Principal) -> contextlib.AbstractAsyncContextManager[None]:
+        """In which a principal asks for rows or sums; see ``Turns``."""
+        return self._turns.of(principal.name)
 
     async def read(self) -> Directory:
         """The directory of now."""

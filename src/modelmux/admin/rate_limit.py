@@ -65,7 +65,7 @@ class CallLimits:
 
 class Turns:
     """One question for rows or sums of a principal at a time: the store answers in the order in which it is asked, so
-    many questions of one person would delay all others."""
+    many questions of one person would delay all others. Those of a page may be one turn."""
 
     def __init__(self) -> None:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

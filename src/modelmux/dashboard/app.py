@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -21,7 +22,7 @@ from modelmux.admin.operation import MAX_BODY
 from modelmux.admin.sessions import Sessions, cookies_of
 from modelmux.dashboard.assets import PREFIX, assets
 from modelmux.dashboard.forms import read_form, read_query
-from modelmux.dashboard.page import ROOT, Action, Data, Download, Moved, Page, Site, Streamed, Visit, part
+from modelmux.dashboard.page import ROOT, Action, Data, Download, Moved, Page, ReadOnce, Site, Streamed, Visit, part
 from modelmux.dashboard.pages import WITH_ACCOUNTS, WITHOUT_ACCOUNTS
 from modelmux.dashboard.rendering import Renderer
 from modelmux.dashboard.response import (
@@ -140,7 +141,7 @@ class Dashboard:
         _check_role(caller, page)
         self._callers.count(caller.principal)
         visit = self._visit(scope, caller, parts, read_query(scope), {})
-        data = await page.build(visit)
+        data = await page.build(replace(visit, directory=ReadOnce(visit.directory)))
         if _wants_json(scope):
             return json_response(200, data)
         return self._html(scope, page.template, page.title, data, caller, page=page)
@@ -230,8 +231,8 @@ class Dashboard:
         self, scope: Scope, caller: Caller, path: Mapping[str, str], query: Mapping[str, str], form: Mapping[str, str]
     ) -> Visit:
         return Visit(
-            dispatcher=self._api.dispatcher, caller=caller, address=address_of(scope), site=self._site, path=path,
-            query=query, form=form,
+            dispatcher=self._api.dispatcher, directory=self._api.dispatcher.read, caller=caller,
+            address=address_of(scope), site=self._site, path=path, query=query, form=form,
         )  # fmt: skip
 
     def _html(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Final, NamedTuple
 
 from modelmux.dashboard.page import ROOT, Data, Visit
 
@@ -19,18 +19,29 @@ def item(level: str, text: str, href: str | None) -> Data:
     return {"level": level, "text": text, "href": href}
 
 
-async def of_models(visit: Visit, used: Collection[str]) -> list[Data]:
+class Models(NamedTuple):
+    """Records of the API. Both are empty for who may not see them."""
+
+    deployments: list[Data]
+    models: list[Data]
+
+
+async def read_models(visit: Visit) -> Models:
+    if not visit.may("status.read"):
+        return Models([], [])
+    deployments = await visit.read("/deployments", limit=_MOST)
+    return Models(deployments["data"], (await visit.read("/models", limit=_MOST))["data"])
+
+
+def of_models(known: Models, used: Collection[str]) -> list[Data]:
     """Deployments that are left alone, models that retire soon, old prices.
 
     :param used: models that were used; of the others, only configured ones are told of.
     """
-    if not visit.may("status.read"):
-        return []
-    deployments = await visit.read("/deployments", limit=_MOST)
-    models = (await visit.read("/models", limit=_MOST))["data"]
+    deployments, models = known
     notices = {one["model"]: one["notice"] for one in models if one["configured"] or one["model"] in used}
     ages = [one["price_age_days"] for one in models if one["price_age_days"] is not None]
-    items = [one for each in deployments["data"] for one in _of_deployment(each)]
+    items = [one for each in deployments for one in _of_deployment(each)]
     items += [item("warn", notice, _HREF) for notice in notices.values() if notice]
     if ages and min(ages) > _OLD_PRICES:
         items.append(item("warn", f"List prices were compared with their source {min(ages)} days ago", _HREF))

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from modelmux.accounts.views import time_text
-from modelmux.dashboard.attention import item, of_models
+from modelmux.dashboard.attention import item, of_models, read_models
 from modelmux.dashboard.charts import decimal, percent, share
-from modelmux.dashboard.page import ROOT, Data, Page, Visit, part
+from modelmux.dashboard.page import ROOT, Data, Page, Visit, part, together
 
 _HOUR: Final = 3_600_000_000
 _DAY: Final = 24 * _HOUR
@@ -34,12 +34,18 @@ async def build(visit: Visit) -> Data:
     end = (visit.now // _HOUR + 1) * _HOUR
     start, before = time_text(end - _DAY) or "", time_text(end - 2 * _DAY) or ""
     period = {"start": start, "end": time_text(end) or ""}
-    by_hour = await visit.read("/usage", bucket="1h", **period)
-    earlier = await visit.read("/usage", bucket="all", start=before, end=start)
-    models = await visit.read("/usage", bucket="all", group_by="model", **period)
-    teams = await visit.read("/usage", bucket="all", group_by="team", **period)
-    savings = await visit.read("/usage/cache-savings", **period)
-    status = await visit.read("/status") if visit.may("status.read") else None
+    async with visit.in_one_turn() as one:
+        by_hour, earlier, models, teams, savings, status, budgets, keys, known = await together(
+            one.read("/usage", bucket="1h", **period),
+            one.read("/usage", bucket="all", start=before, end=start),
+            one.read("/usage", bucket="all", group_by="model", **period),
+            one.read("/usage", bucket="all", group_by="team", **period),
+            one.read("/usage/cache-savings", **period),
+            _read_status(one),
+            _budgets(one),
+            _keys(one),
+            read_models(one),
+        )
     total = by_hour["total"]
     return {
         "has_usage": True,
@@ -56,14 +62,18 @@ async def build(visit: Visit) -> Data:
         "teams": _groups(teams),
         "in_flight": None if status is None else status["in_flight"],
         "attention": [
-            *await _budgets(visit),
-            *await _keys(visit),
+            *budgets,
+            *keys,
             *_usage(total),
             *_status(status),
-            *await of_models(visit, {one["model"] for one in models["data"][0]["results"]}),
+            *of_models(known, {one["model"] for one in models["data"][0]["results"]}),
         ],
         "first_start": None if total["requests"] else await _first_start(visit),
     }
+
+
+async def _read_status(visit: Visit) -> Data | None:
+    return await visit.read("/status") if visit.may("status.read") else None
 
 
 async def _first_start(visit: Visit) -> Data | None:

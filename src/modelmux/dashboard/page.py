@@ -7,8 +7,10 @@ is no second logic of roles here.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote, unquote, urlencode
 
@@ -48,17 +50,21 @@ class Site:
 class Visit:
     """A request of a person who is signed in, or of a program with a token.
 
+    :param directory: that of now, or that of the page, which is read once for all of its parts.
     :param path: the parts of the path that the template of the page names.
     :param query, form: each name once.
+    :param has_turn: that of the principal is held; see ``in_one_turn``.
     """
 
     dispatcher: Dispatcher
+    directory: Callable[[], Awaitable[Directory]]
     caller: Caller
     address: str
     site: Site
     path: Mapping[str, str]
     query: Mapping[str, str]
     form: Mapping[str, str] = field(default_factory=dict)
+    has_turn: bool = False
 
     def may(self, permission: Permission) -> bool:
         return may(self.caller.principal, permission)
@@ -85,9 +91,19 @@ class Visit:
         )  # fmt: skip
         operation, parts = self.dispatcher.find(method, request.path, self.caller.principal)
         parts = {name: unquote(text) for name, text in parts.items()}  # see ``part``: a server decodes paths first
-        reply = await self.dispatcher.run(operation, parts, self.caller.principal, request)
+        reply = await self.dispatcher.run(
+            operation, parts, self.caller.principal, request, read=self.directory, has_turn=self.has_turn
+        )
         values: Data = msgspec.to_builtins(reply.body, enc_hook=msgspec.json.decode)  # of what is JSON already
         return values | {"pending_workers": reply.pending} if reply.pending else values
+
+    @contextlib.asynccontextmanager
+    async def in_one_turn(self) -> AsyncIterator[Visit]:
+        """A visit whose reads do not wait for each other's turn: the visitor has one for all of them. So the threads of
+        the stores have one question after the other, and need not wait for the event loop between them. Nothing else
+        may be read within the block."""
+        async with self.dispatcher.turn(self.caller.principal):
+            yield replace(self, has_turn=True)
 
     async def read_filtered(self, path: str, names: Iterable[str], limit: str, **others: str) -> Data:
         """A page of a list by the filters of the query and other parameters, and ``filters``, ``after`` and
@@ -118,8 +134,33 @@ class Visit:
         return self.dispatcher.backend.now()
 
     async def names(self) -> Names:
-        directory = await self.dispatcher.read()
+        directory = await self.directory()
         return Names(directory, Scope(directory, self.caller.principal))
+
+
+class ReadOnce:
+    """The directory of a page, so that its parts are of one moment. :param read: returns that of now."""
+
+    def __init__(self, read: Callable[[], Awaitable[Directory]]) -> None:
+        self._read = read
+        self._lock = asyncio.Lock()
+        self._directory: Directory | None = None
+
+    async def __call__(self) -> Directory:
+        async with self._lock:
+            if self._directory is None:
+                self._directory = await self._read()
+            return self._directory
+
+
+async def together(*parts: Awaitable[Any]) -> list[Any]:
+    """What all of them return. After the first error, the others are ended."""
+    tasks = [asyncio.ensure_future(one) for one in parts]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for one in tasks:
+            one.cancel()
 
 
 class Names:

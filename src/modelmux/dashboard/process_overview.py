@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from modelmux.dashboard.attention import item, of_models
+from modelmux.dashboard.attention import item, of_models, read_models
 from modelmux.dashboard.charts import percent
 from modelmux.dashboard.page import ROOT, Data, Page, Visit
 
@@ -31,7 +31,7 @@ async def build(visit: Visit) -> Data:
         "routes": routes,
         "errors": counted["error_responses"][:_ROWS],
         "attempts": counted["attempts"][:_ROWS],
-        "attention": [*_failures(counted), *await of_models(visit, set())],
+        "attention": [*_failures(counted), *of_models(await read_models(visit), set())],
         "first_start": None if counted["requests"] else _first_start(visit, needs_key=bool(api_keys)),
     }
 

@@ -10,7 +10,7 @@ from modelmux.dashboard.page import ROOT, Data, Page, Visit
 async def build(visit: Visit) -> Data:
     caller, names = visit.caller, await visit.names()
     principal = caller.principal
-    directory = await visit.dispatcher.read()
+    directory = await visit.directory()
     person = directory.people.get(principal.person or "")
     return {
         "name": principal.name if person is None else person.email,

@@ -40,7 +40,7 @@ async def build(visit: Visit) -> Data:
 async def build_people(visit: Visit) -> Data:
     after = visit.query.get("after", "")
     page = await visit.read("/people", limit=_LIMIT, **({"after": after} if after else {}))
-    directory, configured = await visit.dispatcher.read(), roles_of(visit.dispatcher.backend.config.admin)
+    directory, configured = await visit.directory(), roles_of(visit.dispatcher.backend.config.admin)
     for one in page["data"]:
         subject = subject_of(directory, one["id"], configured)
         one["role"] = None if subject is None else subject.role

@@ -129,8 +129,8 @@ async def test_no_names_are_no_table(browser: Browser, monkeypatch: pytest.Monke
     await browser.sign_in()
     read = browser.admin.app.dispatcher.run
 
-    async def nothing(operation: Any, *args: Any) -> Any:
-        reply = await read(operation, *args)
+    async def nothing(operation: Any, *args: Any, **options: Any) -> Any:
+        reply = await read(operation, *args, **options)
         if operation.path in ("/models", "/deployments"):
             reply.body.data.clear()
         return reply

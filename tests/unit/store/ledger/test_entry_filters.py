@@ -4,7 +4,6 @@ than it may, since each of a hundred thousand rows is joined with what it is of 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +14,13 @@ from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.ledgers import HOUR, START, correction, entry
 
 ROWS = 1_000
+Where = tuple[tuple[str, tuple[str, ...]], ...]
 #: Of SQLite's virtual machine for a row, of which 4 find where a step of the search ends.
 MOST_INSTRUCTIONS = 11
 
 
 @pytest.fixture
-async def path(tmp_path: Path) -> AsyncIterator[Path]:
+async def path(tmp_path: Path) -> Path:
     """Many rows that did not fail, two that did, and a correction of one of these."""
     ledger = SqliteLedger(tmp_path / "accounts.db")
     rows = [entry(number, START + number * HOUR, team="data", key=f"key_{number}") for number in range(ROWS)]
@@ -30,7 +30,7 @@ async def path(tmp_path: Path) -> AsyncIterator[Path]:
     ]
     await ledger.append([*rows, *failed, correction(failed[0], 7)])
     await ledger.aclose()
-    yield tmp_path / "accounts.db"
+    return tmp_path / "accounts.db"
 
 
 def page(path: Path, query: EntryQuery) -> tuple[EntryPage, float]:
@@ -49,7 +49,7 @@ def page(path: Path, query: EntryQuery) -> tuple[EntryPage, float]:
 
 
 @pytest.mark.parametrize("where", [(), (("team", ("data",)),), (("team", ("absent",)),)])
-async def test_rows_that_did_not_fail_are_not_looked_into(path: Path, where: tuple[tuple[str, tuple[str]], ...]) -> None:
+async def test_rows_that_did_not_fail_are_not_looked_into(path: Path, where: Where) -> None:
     query = EntryQuery(where=(*where, ("outcome", ("upstream_error", "drained"))))
     found, instructions = page(path, query)
     assert instructions < MOST_INSTRUCTIONS
