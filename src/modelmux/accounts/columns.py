@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
+from operator import attrgetter
 from typing import Any, Final, Literal
 
 from msgspec import Struct
@@ -36,8 +37,10 @@ def cells(columns: Sequence[Column], row: object) -> list[Any]:
 def json_row(columns: Sequence[Column], row: object) -> dict[str, Any]:
     """One row as JSON has it, with every column: amounts are decimals in strings, instants RFC 3339 in UTC."""
     return {
-        column.name: None if value is None else JSON_VALUES[column.kind](value)
-        for column, value in zip(columns, cells(columns, row), strict=True)
+        column.name: value
+        if (value := column.value(row)) is None or column.kind in _SAME
+        else JSON_VALUES[column.kind](value)
+        for column in columns
     }
 
 
@@ -54,6 +57,8 @@ def _same(value: Any) -> Any:
 JSON_VALUES: Final[Mapping[Kind, Callable[[Any], Any]]] = {
     "text": _same, "integer": _same, "boolean": _same, "json": _same, "number": str, "instant": instant, "money": usd,
 }  # fmt: skip
+#: Kinds whose values JSON has as they are: those of most columns.
+_SAME: Final = frozenset(kind for kind, convert in JSON_VALUES.items() if convert is _same)
 
 
 def _id(id: bytes | None) -> str | None:
@@ -76,19 +81,20 @@ def _debits(entry: Entry) -> list[dict[str, Any]]:
 
 
 def _text(name: str, field: str = "") -> Column:
-    return Column(name, "text", lambda entry: getattr(entry, field or name) or None)
+    get = attrgetter(field or name)
+    return Column(name, "text", lambda entry: get(entry) or None)
 
 
 def _integer(name: str, field: str = "") -> Column:
-    return Column(name, "integer", lambda entry: getattr(entry, field or name))
+    return Column(name, "integer", attrgetter(field or name))
 
 
 def _boolean(name: str) -> Column:
-    return Column(name, "boolean", lambda entry: getattr(entry, name))
+    return Column(name, "boolean", attrgetter(name))
 
 
 def _tokens(name: str, field: str) -> Column:
-    return Column(name, "integer", lambda entry: getattr(entry.counts, field))
+    return Column(name, "integer", attrgetter(f"counts.{field}"))
 
 
 def _cost(component: str) -> Column:
@@ -102,7 +108,7 @@ def _component(cost: Cost | None, component: str) -> int | None:
 #: A row of the ledger, all of it.
 LEDGER: Final = (
     Column("id", "text", lambda entry: _id(entry.id)),
-    Column("at", "instant", lambda entry: entry.at),
+    Column("at", "instant", attrgetter("at")),
     _text("kind"),
     Column("corrects", "text", lambda entry: _id(entry.corrects)),
     _text("reason"),
@@ -137,7 +143,7 @@ LEDGER: Final = (
     _cost("output"),
     _cost("web_search"),
     _text("price"),
-    Column("hold_usd", "money", lambda entry: entry.hold),
+    Column("hold_usd", "money", attrgetter("hold")),
     Column("debits", "json", lambda entry: _debits(entry) or None),
     _boolean("estimated"),
     _boolean("recovered"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -17,6 +17,11 @@ Group = tuple[str | None, ...]
 def by_name(group: Group) -> tuple[tuple[bool, str], ...]:
     """A key for sorting, in which no value comes before an empty one."""
     return tuple((value is not None, value or "") for value in group)
+
+
+def ranks_by_name(groups: Iterable[Group]) -> dict[Group, int]:
+    """Of each group, how many come before it: a report has few groups and many rows, which are sorted by this."""
+    return {group: rank for rank, group in enumerate(sorted(set(groups), key=by_name))}
 
 
 class UsageQuery(Struct, frozen=True, kw_only=True):

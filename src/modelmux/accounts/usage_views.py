@@ -12,7 +12,7 @@ from msgspec.structs import astuple
 
 from modelmux.accounts.cost import Cost, TokenCounts
 from modelmux.accounts.periods import format_instant
-from modelmux.accounts.usage_query import UsageQuery, UsageRow, added, by_name
+from modelmux.accounts.usage_query import UsageQuery, UsageRow, added, ranks_by_name
 from modelmux.catalog.prices import usd
 
 #: See ``usage_json``.
@@ -49,10 +49,8 @@ def total(query: UsageQuery, rows: Sequence[UsageRow]) -> UsageRow:
 
 def by_time_and_cost(rows: Sequence[UsageRow]) -> list[UsageRow]:
     """By time, the most expensive first and what others have last, in an order that does not depend on the ledger."""
-    return sorted(
-        rows,
-        key=lambda row: (row.start, row.others > 0, -row.cost.total, by_name(row.group)),
-    )
+    ranks = ranks_by_name(row.group for row in rows)
+    return sorted(rows, key=lambda row: (row.start, row.others > 0, -row.cost.total, ranks[row.group]))
 
 
 def usage_json(

@@ -28,6 +28,9 @@ _VERSION: Final = 7 << 76
 _VARIANT: Final = 2 << 62
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _DIGITS: Final = 26
+#: Two digits at once, and where in a number they are.
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_SHIFTS: Final = range(5 * (_DIGITS - 2), -1, -10)
 _VALUES: Final = {
     **{letter: value for value, letter in enumerate(_ALPHABET)},
     "o": 0,
@@ -74,7 +77,7 @@ class Uuid7s:
 def format_id(id: bytes, prefix: str = REQUEST) -> str:
     """16 bytes -> ``req_01jd…``."""
     number = int.from_bytes(id)
-    return prefix + "".join(_ALPHABET[number >> shift & 31] for shift in range(5 * (_DIGITS - 1), -1, -5))
+    return prefix + "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
 
 def parse_id(text: str, prefix: str = REQUEST) -> bytes:

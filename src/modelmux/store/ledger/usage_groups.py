@@ -8,7 +8,7 @@ from datetime import tzinfo
 from operator import add, sub
 from typing import Final, NamedTuple, get_args
 
-from modelmux.accounts.usage_query import Bucket, UsageQuery, UsageRow, by_name
+from modelmux.accounts.usage_query import Bucket, UsageQuery, UsageRow, ranks_by_name
 from modelmux.config.accounts_check import zone_of
 from modelmux.store.ledger.rollups import OTHER, SUMS
 from modelmux.store.ledger.slots import (
@@ -152,10 +152,10 @@ def add_sums(totals: Totals, ranges: Ranges, rows: Iterable[Sequence[int]]) -> N
 
 def report_of(query: UsageQuery, bounds: list[int], numbers: Mapping[Group, int], totals: Totals) -> list[UsageRow]:
     """The rows of a report, in their order; those without any usage are left out. :param numbers: of groups."""
-    groups = list(numbers)
+    groups, ranks = list(numbers), ranks_by_name(numbers)
     starts = [query.start, *bounds[1:]] if query.bucket == "all" else bounds
-    rows = [_row(starts[bucket], groups[group], sums) for (bucket, group), sums in totals.items() if any(sums)]
-    return sorted(rows, key=lambda row: (row.start, by_name(row.group)))
+    ranked = [(bucket, ranks[groups[group]], group, sums) for (bucket, group), sums in totals.items() if any(sums)]
+    return [_row(starts[bucket], groups[group], sums) for bucket, _, group, sums in sorted(ranked)]
 
 
 def is_of_groups(query: UsageQuery) -> bool:

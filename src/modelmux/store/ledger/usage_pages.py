@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from modelmux.accounts.usage_pages import MANY, Position, UsagePage, is_after, page_order
-from modelmux.accounts.usage_query import Group, UsageQuery, UsageRow, by_name
+from modelmux.accounts.usage_query import Group, UsageQuery, UsageRow, by_name, ranks_by_name
 from modelmux.store.ledger.base import MOST_READ
 from modelmux.store.ledger.usage_groups import Series, Source, matches, slots_of, value_of
 
@@ -127,7 +127,8 @@ class PageReader:
 
     def page(self) -> UsagePage:
         """In the order of reports: by bucket, then by group."""
-        rows = sorted(self._rows, key=lambda row: (row.start, by_name(row.group)))
+        ranks = ranks_by_name(row.group for row in self._rows)
+        rows = sorted(self._rows, key=lambda row: (row.start, ranks[row.group]))
         return UsagePage(rows, None if self._is_end else self._after)
 
     def _groups(self, offered: Sequence[Iterable[Series]]) -> dict[Group, list[tuple[int, int]]]:
