@@ -24,6 +24,8 @@ from modelmux.store.ledger.usage_ranks import (
     Ranking,
     at_least_as_expensive,
     costs_of_groups,
+    is_alone,
+    most_expensive,
     parts_of_groups,
 )
 
@@ -80,26 +82,33 @@ def rank(
         return NO_RANKING
     many = [name for name in query.group_by if name in _COLUMN_OF]
     columns = [_COLUMN_OF[name] for name in many]
-    values = sqlite_series.read(connection, [*columns, "groups"])
     costs, present = _sums(connection, low, high, sealed)
-    *numbers, of, some = (itertools.compress(one, present) for one in (*(getattr(values, name) for name in columns),
-                                                                       values.groups, costs))  # fmt: skip
+    base = len(costs)
     (keys,) = connection.execute(_LAST_KEY).fetchone()
-    base = len(values.groups)
     count = keys + 1 if many == ["key"] else base ** len(many)
-    joined = numbers[0] if len(many) == 1 else (one * base + other for one, other in zip(*numbers, strict=True))
-    of_numbers = costs_of_groups(zip(joined, of, some, strict=True), count, len(parts), part_of)
-    if not of_numbers:
+    if len(many) == 1 and is_alone(parts, part_of):
+        values = sqlite_series.read(connection, columns)
+        numbers, some = (itertools.compress(one, present) for one in (getattr(values, *columns), costs))
+        of_numbers, used = most_expensive(zip(numbers, some, strict=True), count, query.top)
+        dearest = list(of_numbers)
+    else:
+        values = sqlite_series.read(connection, [*columns, "groups"])
+        *several, of, some = (itertools.compress(one, present) for one in (*(getattr(values, name) for name in columns),
+                                                                           values.groups, costs))  # fmt: skip
+        joined = several[0] if len(many) == 1 else (one * base + other for one, other in zip(*several, strict=True))
+        of_numbers = costs_of_groups(zip(joined, of, some, strict=True), count, len(parts), part_of)
+        dearest, used = at_least_as_expensive(of_numbers, query.top) if of_numbers else [], len(of_numbers)
+    if not used:
         return NO_RANKING
     named: dict[Group, int] = {}
-    for number in at_least_as_expensive(of_numbers, query.top):
+    for number in dearest:
         rest, part = divmod(number, len(parts))
         names = dict(parts[part])
         for name, value in zip(many, [rest] if len(many) == 1 else divmod(rest, base), strict=True):
             (text,) = connection.execute(_NAME_OF[name], (value,)).fetchone()
             names[name] = text or None
         named[tuple(names[name] for name in query.group_by)] = of_numbers[number]
-    return Ranking(in_order(named)[: query.top], max(0, len(of_numbers) - query.top))
+    return Ranking(in_order(named)[: query.top], max(0, used - query.top))
 
 
 def add_late(connection: sqlite3.Connection, quarters: Rollup) -> None:

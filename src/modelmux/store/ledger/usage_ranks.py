@@ -93,12 +93,6 @@ def costs_of_groups(
                 place = number * parts + part
                 sums[place] = get(place, 0) + cost
         return sums
-    if parts == 1 and min(part_of[1:]) == 0:  # all count, by their key or person alone
-        alone, is_used = [0] * count, bytearray(count)
-        for number, _, cost in series:
-            alone[number] += cost
-            is_used[number] = 1
-        return dict(itertools.compress(enumerate(alone), is_used))
     # Lists take half the time of that if each has one part; the last, which is -1, too, has what does not count.
     costs = [[0] * count for _ in range(parts + 1)]
     used = [bytearray(count) for _ in range(parts + 1)]
@@ -111,6 +105,28 @@ def costs_of_groups(
         for part in range(parts)
         for number in itertools.compress(range(count), used[part])
     }
+
+
+def is_alone(parts: Sequence[Part], part_of: Sequence[int]) -> bool:
+    """Whether all series count, whatever their group. :param parts, part_of: see ``parts_of_groups``."""
+    return len(parts) == 1 and min(part_of[1:]) == 0  # no group has the number 0
+
+
+def most_expensive(series: Iterable[tuple[int, int]], count: int, most: int) -> tuple[dict[int, int], int]:
+    """Those that cost most, of keys or people of which all series count, as ``at_least_as_expensive`` has them.
+
+    :param series: of each with usage, the number of its key or person, which is below ``count``, and its cost.
+    :returns: number -> cost of these; how many have usage.
+    """
+    costs, is_used = [0] * count, bytearray(count)
+    for number, cost in series:
+        costs[number] += cost
+        is_used[number] = 1
+    least = heapq.nlargest(most, itertools.compress(costs, is_used))[-1:]
+    if not least:
+        return {}, 0
+    (limit,) = least
+    return {number: cost for number, cost in enumerate(costs) if cost >= limit and is_used[number]}, is_used.count(1)
 
 
 def at_least_as_expensive(costs: Mapping[Numbered, int], most: int) -> list[Numbered]:

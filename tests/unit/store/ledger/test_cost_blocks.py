@@ -368,11 +368,24 @@ def test_costs_of_groups_are_the_same_in_lists_and_in_a_dict(
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(usage_ranks, "_MOST_PLACES", most)
             assert usage_ranks.costs_of_groups(iter(series), 6, 3, part_of) == expected
-            alone: defaultdict[int, int] = defaultdict(int)
-            known = [one for one in series if one[1]]  # no group has the number 0
-            for number, _, cost in known:
-                alone[number] += cost
-            assert usage_ranks.costs_of_groups(iter(known), 6, 1, [-1, 0, 0, 0, 0]) == alone
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9))), st.integers(1, 7))
+def test_the_most_expensive_alone_are_those_of_all_groups(series: list[tuple[int, int]], most: int) -> None:
+    costs: defaultdict[int, int] = defaultdict(int)
+    for number, cost in series:
+        costs[number] += cost
+    chosen, used = usage_ranks.most_expensive(iter(series), 6, most)
+    assert used == len(costs)
+    expected = usage_ranks.at_least_as_expensive(costs, most) if costs else []
+    assert chosen == {number: costs[number] for number in expected}
+
+
+@pytest.mark.parametrize(
+    ("parts", "part_of", "expected"), [(1, [-1, 0, 0], True), (1, [-1, 0, -1], False), (2, [-1, 0, 1], False)]
+)
+def test_all_series_count_alone_where_no_group_is_left_out(parts: int, part_of: list[int], expected: bool) -> None:
+    assert usage_ranks.is_alone([()] * parts, part_of) == expected
 
 
 def test_blocks_are_made_of_days_that_are_over() -> None:
