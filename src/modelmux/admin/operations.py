@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
 
 from modelmux.admin import (
     adjustments,
@@ -35,7 +39,12 @@ from modelmux.admin.operation import Call, Operation, Reply
 
 async def _document(call: Call) -> Reply:
     del call
-    return Reply(openapi(OPERATIONS))
+    return Reply(_document_json())
+
+
+@functools.cache  # it is the same for as long as the process runs
+def _document_json() -> Raw:
+    return Raw(msgspec.json.encode(openapi(OPERATIONS)))
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (

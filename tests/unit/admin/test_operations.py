@@ -153,6 +153,16 @@ async def test_s37_records_of_others_do_not_exist(admin: Admin, operation: Opera
         assert answers[0] == answers[1]
 
 
+async def test_the_document_is_made_once(admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = await admin.call("GET", "/openapi.json", role="viewer")
+
+    def again(*_: object) -> None:
+        raise AssertionError("it takes as long as a hundred other calls")
+
+    monkeypatch.setattr("modelmux.admin.operations.openapi", again)
+    assert (await admin.call("GET", "/openapi.json", role="owner")).body == first.body
+
+
 async def test_the_document_has_all_of_it(admin: Admin) -> None:
     document = await admin.ok("GET", "/openapi.json", role="viewer")
     assert document["openapi"] == "3.1.0"
