@@ -1,8 +1,8 @@
 """Costs of very many series, packed by blocks of days: which blocks there are, and how they are added up.
 
 A block is of a day, of a third of a month (from the 1st, the 11th and the 21st on), of a month or of a quarter of a
-year, in UTC. Those that are added up for a period lie within it, and nothing is taken away: what has usage in one of
-them has some in the period.
+year, in UTC. Those that are added up for a period lie within it: what has usage in one of them has some in the period.
+Costs alone may be taken from a third of a month, to read fewer days of it; see ``rests``.
 
 Most series have usage in a longer block. It is *dense*: one long integer, in which the cost of series N counts
 2 ** (64 * N). So all series of two blocks are added up by one addition of two numbers.
@@ -99,6 +99,19 @@ class Costs:
             self._long += _long(packed)
         self._present |= _present(packed)
 
+    def add_usage(self, present: bytes) -> None:
+        """Add who has usage in a block whose costs are added with those of others. :param present: of the block."""
+        self._present |= int.from_bytes(present, "little")
+
+    def add_costs(self, packed: Packed, *, sign: int = 1) -> None:
+        """Add the costs of a block, or take them away, and not who has usage. :param sign: 1 or -1."""
+        if not packed.series:
+            self._long += sign * _long(packed)
+        elif sign > 0:
+            self._pairs.append(_pairs(packed))
+        else:
+            self._pairs.append((series, -cost) for series, cost in _pairs(packed))
+
     def add(self, rows: Iterable[tuple[int, int]]) -> None:
         """:param rows: number of a series, which may be there more than once, and nano-USD."""
         some = list(rows)
@@ -156,6 +169,22 @@ def chosen(days: range, known: Iterable[Block]) -> tuple[list[Block], list[range
     if day < days.stop:
         others.append(range(day, days.stop))
     return blocks, others
+
+
+def rests(blocks: Iterable[Block], known: Iterable[Block]) -> dict[Block, list[Block]]:
+    """Thirds of months of which more days are among some blocks than not -> their other days. Their costs are those of
+    the third less those of its other days, which are fewer to read.
+
+    :param known: all that there are, of these months. A day of a third without a block has no usage in it.
+    """
+    there, chosen_days = set(known), {block for block in blocks if block.days == 1}
+    thirds: dict[Block, list[Block]] = {}
+    for third in {longer(block.first)[0] for block in chosen_days} & there:
+        days = [block for block in (Block(day, 1) for day in range(third.first, third.end)) if block in there]
+        rest = [block for block in days if block not in chosen_days]
+        if len(rest) + 1 < len(days) - len(rest):  # the third is read as well
+            thirds[third] = rest
+    return thirds
 
 
 def longer(day: int) -> list[Block]:

@@ -39,6 +39,7 @@ _KNOWN: Final = "SELECT first, days FROM cost_block WHERE first >= ? AND first <
 _ALL: Final = "SELECT first, days FROM cost_block"
 _FIRST: Final = "SELECT min(first) FROM cost_block"
 _READ: Final = "SELECT series, costs, present FROM cost_block WHERE first = ? AND days = ?"
+_READ_PRESENT: Final = "SELECT present FROM cost_block WHERE first = ? AND days = ?"
 _WRITE: Final = "INSERT OR REPLACE INTO cost_block (first, days, series, costs, present) VALUES (?, ?, ?, ?, ?)"
 _DELETE: Final = "DELETE FROM cost_block WHERE first = ? AND days = ?"
 _LATE: Final = "SELECT series, cost FROM cost_late WHERE day >= ? AND day < ?"
@@ -60,6 +61,8 @@ _LAST_KEY: Final = "SELECT coalesce(max(number), 0) FROM ledger_key"
 _COLUMN_OF: Final = {"key": "keys", "person": "people"}
 _LABELS: Final = ("key", "person", "team", "model", "tags")
 _DAMAGED: Final = "a block of costs is damaged: modelmux usage verify --repair makes it anew"
+#: Days of the longest third of a month.
+_THIRD: Final = 11
 #: Days until 1970.
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
@@ -176,11 +179,20 @@ def repair(connection: sqlite3.Connection, month: int) -> None:
 def _sums(connection: sqlite3.Connection, low: int, high: int, sealed: int) -> tuple[Sequence[int], bytes]:
     """See ``Costs.sums``."""
     days, edges = cost_blocks.full_days(low, high, sealed)
-    blocks, others = cost_blocks.chosen(days, _known(connection, Block(days.start, len(days))))
+    known = _known(connection, Block(days.start - _THIRD, len(days) + 2 * _THIRD))
+    blocks, others = cost_blocks.chosen(days, known)
+    thirds = cost_blocks.rests(blocks, known)
     costs = Costs(sqlite_series.last(connection))
     try:
+        for third, rest in thirds.items():
+            costs.add_costs(_read(connection, third))
+            for block in rest:
+                costs.add_costs(_read(connection, block), sign=-1)
         for block in blocks:
-            costs.add_packed(_read(connection, block))
+            if block.days == 1 and cost_blocks.longer(block.first)[0] in thirds:
+                costs.add_usage(*connection.execute(_READ_PRESENT, block).fetchone())
+            else:
+                costs.add_packed(_read(connection, block))
             costs.add(connection.execute(_LATE, (block.first, block.end)))
         for some in others:
             costs.add(connection.execute(_COSTS["usage_day"], (some.start, some.stop)))

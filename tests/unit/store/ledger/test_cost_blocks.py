@@ -22,7 +22,7 @@ from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import Group, UsageQuery
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger import cost_blocks, sqlite_ranks, sqlite_series, sqlite_verify, usage_ranks
+from modelmux.store.ledger import cost_blocks, sqlite_ranks, sqlite_series, sqlite_verify
 from modelmux.store.ledger.cost_blocks import Block, Costs, Packed
 from modelmux.store.ledger.slots import first_day, month_of
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
@@ -138,6 +138,22 @@ async def test_the_most_expensive_are_those_of_the_rows(
             top = dice.choice([1, 2, 3, 100])
             assert await fast_answer(ledger, query, top) == slow_answer(written, query, top), query
     assert await ledger.verify() == []
+
+
+async def test_parts_of_thirds_of_months_are_those_of_the_rows(ledger: SqliteLedger) -> None:
+    first = first_day(month_of(FIRST) + 1) * DAY
+    rows = [
+        entry(number, first + number % 60 * DAY // 2 + HOUR, key=f"key_{number % 7}", cost=Cost(input=3**number % 101))
+        for number in range(240)
+    ]
+    await ledger.append(rows)
+    await ledger.seal_days(first + 70 * DAY)
+    late = [entry(1_000 + number, first + number * DAY, key="late", cost=Cost(input=-50)) for number in (1, 12, 28)]
+    await ledger.append(late)
+    for start in range(14):
+        for days in range(3, 17):
+            query = UsageQuery(start=first + start * DAY, end=first + (start + days) * DAY, group_by=("key",))
+            assert await fast_answer(ledger, query, 3) == slow_answer([*rows, *late], query, 3), (start, days)
 
 
 @pytest.mark.parametrize("names", [("key",), ("person",), ("key", "model"), ("person", "tag:app")])
@@ -351,41 +367,6 @@ def test_longer_blocks_are_thirds_of_months_months_and_quarters_of_years(day: in
     assert month_of(quarter.first) % 3 == 0
     assert month_of(quarter.end) == month_of(quarter.first) + 3
     assert quarter.end == first_day(month_of(quarter.end))
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(-9, 9))),
-    st.lists(st.integers(-1, 2), min_size=5, max_size=5),
-)
-def test_costs_of_groups_are_the_same_in_lists_and_in_a_dict(
-    series: list[tuple[int, int, int]], part_of: list[int]
-) -> None:
-    expected: defaultdict[int, int] = defaultdict(int)
-    for number, group, cost in series:
-        if part_of[group] >= 0:
-            expected[number * 3 + part_of[group]] += cost
-    for most in (0, 1_000):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(usage_ranks, "_MOST_PLACES", most)
-            assert usage_ranks.costs_of_groups(iter(series), 6, 3, part_of) == expected
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9))), st.integers(1, 7))
-def test_the_most_expensive_alone_are_those_of_all_groups(series: list[tuple[int, int]], most: int) -> None:
-    costs: defaultdict[int, int] = defaultdict(int)
-    for number, cost in series:
-        costs[number] += cost
-    chosen, used = usage_ranks.most_expensive(iter(series), 6, most)
-    assert used == len(costs)
-    expected = usage_ranks.at_least_as_expensive(costs, most) if costs else []
-    assert chosen == {number: costs[number] for number in expected}
-
-
-@pytest.mark.parametrize(
-    ("parts", "part_of", "expected"), [(1, [-1, 0, 0], True), (1, [-1, 0, -1], False), (2, [-1, 0, 1], False)]
-)
-def test_all_series_count_alone_where_no_group_is_left_out(parts: int, part_of: list[int], expected: bool) -> None:
-    assert usage_ranks.is_alone([()] * parts, part_of) == expected
 
 
 def test_blocks_are_made_of_days_that_are_over() -> None:

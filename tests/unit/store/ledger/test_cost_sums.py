@@ -1,0 +1,70 @@
+"""Which blocks of costs are read, and sums of series by what they are of. Risk: a block is counted twice or never, or a
+group that costs as much as the last one is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelmux.store.ledger import cost_blocks, usage_ranks
+from modelmux.store.ledger.cost_blocks import Block
+from modelmux.store.ledger.slots import first_day, month_of
+from support.ledgers import DAY, START
+
+FIRST = START // DAY
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.sets(st.integers(-5, 45)), st.sets(st.integers(0, 2)))
+def test_costs_of_a_third_less_its_other_days_are_those_of_its_days(
+    first: int, count: int, unused: set[int], made: set[int]
+) -> None:
+    month = first_day(month_of(FIRST) + 1)
+    bounds = [month, month + 10, month + 20, month + 30]
+    thirds = [Block(bounds[number], 10) for number in made]
+    known = [*(Block(month + day, 1) for day in range(-5, 46) if day not in unused), *thirds]
+    blocks, _ = cost_blocks.chosen(range(month + first, month + first + count), known)
+    found = cost_blocks.rests(blocks, known)
+    single = [block for block in blocks if block.days == 1]
+    for third, rest in found.items():
+        assert third in thirds
+        days = [block for block in known if block.days == 1 and third.first <= block.first < third.end]
+        assert sorted([*rest, *(block for block in single if block in days)]) == sorted(days), "each of them once"
+        assert len(rest) + 1 < len(days) - len(rest), "it reads less"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(-9, 9))),
+    st.lists(st.integers(-1, 2), min_size=5, max_size=5),
+)
+def test_costs_of_groups_are_the_same_in_lists_and_in_a_dict(
+    series: list[tuple[int, int, int]], part_of: list[int]
+) -> None:
+    expected: defaultdict[int, int] = defaultdict(int)
+    for number, group, cost in series:
+        if part_of[group] >= 0:
+            expected[number * 3 + part_of[group]] += cost
+    for most in (0, 1_000):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(usage_ranks, "_MOST_PLACES", most)
+            assert usage_ranks.costs_of_groups(iter(series), 6, 3, part_of) == expected
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9))), st.integers(1, 7))
+def test_the_most_expensive_alone_are_those_of_all_groups(series: list[tuple[int, int]], most: int) -> None:
+    costs: defaultdict[int, int] = defaultdict(int)
+    for number, cost in series:
+        costs[number] += cost
+    chosen, used = usage_ranks.most_expensive(iter(series), 6, most)
+    assert used == len(costs)
+    expected = usage_ranks.at_least_as_expensive(costs, most) if costs else []
+    assert chosen == {number: costs[number] for number in expected}
+
+
+@pytest.mark.parametrize(
+    ("parts", "part_of", "expected"), [(1, [-1, 0, 0], True), (1, [-1, 0, -1], False), (2, [-1, 0, 1], False)]
+)
+def test_all_series_count_alone_where_no_group_is_left_out(parts: int, part_of: list[int], expected: bool) -> None:
+    assert usage_ranks.is_alone([()] * parts, part_of) == expected
