@@ -330,6 +330,9 @@ async def test_a_collector_that_fails_costs_the_client_nothing_and_is_counted(re
         ({"OTEL_TRACES_SAMPLER": "sometimes"}, "OTEL_TRACES_SAMPLER: 'sometimes' is none of"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not spoken here; set it to"),
         ({"OTEL_TRACES_EXPORTER": "zipkin"}, "OTEL_TRACES_EXPORTER: 'zipkin' is none of otlp, console, none"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "collector:4318"}, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: it is not a"),
+        ({"OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "9999"}, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE: '9999' is more than 4096"),
+        ({"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "1s"}, "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT: '1s' is not a number"),
     ],
 )
 def test_a_variable_that_cannot_be_used_is_an_error_at_the_start(

@@ -29,11 +29,11 @@ def read_exporter(environment: Mapping[str, str], signal: Signal) -> Exporter | 
         return None
     if exporter not in ("", *_EXPORTERS):
         raise ValueError(f"{variable}: {exporter!r} is none of {', '.join(_EXPORTERS)}")
-    if not exporter and not _first(environment, signal, "ENDPOINT")[1]:
+    if not exporter and not first_set(environment, signal, "ENDPOINT")[1]:
         return None
     if exporter == "console":
         return "console"
-    name, protocol = _first(environment, signal, "PROTOCOL")
+    name, protocol = first_set(environment, signal, "PROTOCOL")
     if protocol not in ("", _PROTOCOL):
         raise ValueError(_OTHER_PROTOCOL.format(name, protocol))
     return "otlp"
@@ -49,7 +49,7 @@ def check_installed(signal: Signal) -> None:
         raise ValueError(_MISSING.format(signal.lower(), signal))
 
 
-def _first(environment: Mapping[str, str], signal: Signal, suffix: str) -> tuple[str, str]:
+def first_set(environment: Mapping[str, str], signal: Signal, suffix: str) -> tuple[str, str]:
     """Name and value of the variable for a signal, else of that for all signals."""
     name = f"OTEL_EXPORTER_OTLP_{signal}_{suffix}"
     value = environment.get(name, "").strip()

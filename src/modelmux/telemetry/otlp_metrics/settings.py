@@ -8,6 +8,7 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from modelmux.telemetry.otel_environment import Exporter, check_installed, read_exporter
+from modelmux.telemetry.otel_values import check_otlp
 
 Temporality = Literal["cumulative", "delta", "lowmemory"]
 _INTERVAL: Final = "OTEL_METRIC_EXPORT_INTERVAL"
@@ -43,5 +44,7 @@ def read_metric_settings(environment: Mapping[str, str]) -> MetricSettings | Non
     temporality = environment.get(_TEMPORALITY, "").strip().lower() or "cumulative"
     if temporality not in _VALUES:
         raise ValueError(f"{_TEMPORALITY}: {temporality!r} is none of {', '.join(_VALUES)}")
+    if exporter == "otlp":
+        check_otlp(environment, "METRICS")
     check_installed("METRICS")
     return MetricSettings(exporter, int(interval) / 1000, _VALUES[temporality])

@@ -17,6 +17,7 @@ from modelmux.version import __version__
 
 #: Spans that wait to be sent at most. The SDK's own queue has twice that, so it never drops one without a count.
 MOST_WAITING: Final = 2048
+QUEUE: Final = 2 * MOST_WAITING
 #: Seconds that the end of the process waits for what is left.
 _FLUSH: Final = 3.0
 
@@ -72,9 +73,7 @@ class _Sender:
         self.failed = 0
         self._resource = resource()
         self._scope = InstrumentationScope(SERVICE, __version__)
-        self._processor = export.BatchSpanProcessor(
-            _counting(self._exporter(kind), self._on_end), max_queue_size=2 * MOST_WAITING
-        )
+        self._processor = export.BatchSpanProcessor(_counting(self._exporter(kind), self._on_end), max_queue_size=QUEUE)
 
     @staticmethod
     def _exporter(kind: str) -> Any:

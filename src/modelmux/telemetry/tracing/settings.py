@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from modelmux.telemetry.otel_environment import Exporter, check_installed, read_exporter
+from modelmux.telemetry.otel_values import check_batches, check_otlp
+from modelmux.telemetry.tracing.exporter import QUEUE
 from modelmux.telemetry.tracing.sampling import Sampler, sampler_of
 
 
@@ -31,5 +33,8 @@ def read_trace_settings(environment: Mapping[str, str]) -> TraceSettings | None:
     sampler = sampler_of(
         environment.get("OTEL_TRACES_SAMPLER", "").strip(), environment.get("OTEL_TRACES_SAMPLER_ARG", "").strip()
     )
+    check_batches(environment, QUEUE)
+    if exporter == "otlp":
+        check_otlp(environment, "TRACES")
     check_installed("TRACES")
     return TraceSettings(exporter, sampler)
