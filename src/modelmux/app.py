@@ -126,7 +126,7 @@ class Gateway:
         self.directory = open_feed(config, self._environment, runtime, on_problem, self.running.end_revoked)
         self.metrics.teams = team_labels(self.directory, config.metrics.max_teams)
         self._managed = ManagedAccounts(self.directory, self._environment, runtime, on_problem, writes=manages_keys)
-        self._open_telemetry = OpenTelemetry(config, self._environment, runtime, self.metrics)
+        self._open_telemetry = OpenTelemetry(config, self._environment, runtime, self.metrics, log)
         self.traces = RequestTraces(config, self._state, runtime, self._log, self.metrics)
         limited = (config, self.directory, self._state.counters, worker, runtime, self._log, self.metrics)
         self._limits = RateLimits(*limited, self.metering.live_nodes, lambda: self.readiness.draining)

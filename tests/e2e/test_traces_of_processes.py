@@ -1,4 +1,5 @@
-"""Risk: a worker that was forked sends no spans or metrics, or what waits is lost at the stop."""
+"""Risk: a worker that was forked sends no spans or metrics, or what waits is lost at the stop; that a collector takes
+nothing is said beside the log."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.processes import Process
+from support.processes import Process, free_port
 from support.workers import until
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra otel is not installed")
@@ -55,6 +56,19 @@ def test_each_worker_sends_its_own_metrics(serve: Callable[..., Process], emulat
         assert gateway.wait(100) == 0
         assert sum(latest(receiver).values()) == COUNT
         assert not receiver.requests
+
+
+def test_a_collector_that_is_gone_is_an_event_of_the_log(
+    serve: Callable[..., Process], emulate: Callable[..., Process]
+) -> None:
+    gone = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", "OTEL_METRIC_EXPORT_INTERVAL": "50"}
+    gateway = serve(emulate().url, server='workers = 2\nlog_format = "json"', **gone)
+    until(lambda: gateway.output().count('"event":"telemetry"') >= 2)
+    lines = [json.loads(line) for line in gateway.output().splitlines()]
+    told = [line["message"] for line in lines if line["event"] == "telemetry"]
+    assert len([one for one in told if one.startswith("Transient error")]) == 2, "each worker once"
+    gateway.signal(signal.SIGTERM)
+    assert gateway.wait(100) == 0
 
 
 def latest(receiver: Receiver) -> dict[str, float]:

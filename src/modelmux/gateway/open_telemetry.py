@@ -19,7 +19,9 @@ from modelmux.gateway.metric_export import MetricExport
 from modelmux.runtime import Runtime
 from modelmux.store.directory.feed import Feed
 from modelmux.telemetry.genai_names import span_names
+from modelmux.telemetry.log import Log
 from modelmux.telemetry.metrics import Metrics
+from modelmux.telemetry.sdk_messages import SdkMessages, hear, hear_no_more
 from modelmux.telemetry.tracing.exporter import Exporter
 from modelmux.telemetry.tracing.settings import read_trace_settings
 from modelmux.telemetry.tracing.tracer import Tracer
@@ -29,10 +31,15 @@ _PATHS = {(one.dialect.name, str(one.operation)): (one.method, one.path) for one
 
 
 class OpenTelemetry:
-    """:raises ConfigError: a variable of OpenTelemetry, or a value of ``[telemetry]``, cannot be used, or packages are
-    missing."""
+    """
+    :param log: gets what the SDK says; None leaves that to ``logging``.
+    :raises ConfigError: a variable of OpenTelemetry, or a value of ``[telemetry]``, cannot be used, or packages are
+        missing.
+    """
 
-    def __init__(self, config: Config, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics) -> None:
+    def __init__(
+        self, config: Config, environment: Mapping[str, str], runtime: Runtime, metrics: Metrics, log: Log | None = None
+    ) -> None:
         check_telemetry(config.telemetry)
         self._genai = config.telemetry.genai  # of the process: names change with a restart only
         try:
@@ -41,6 +48,8 @@ class OpenTelemetry:
         except ValueError as error:
             raise ConfigError([str(error)]) from None
         self._runtime = runtime
+        self._log = log
+        self._messages: SdkMessages | None = None
         self._exporter = None if self._settings is None else Exporter(self._settings.exporter)
         metrics.read_span_drops = lambda: self.dropped
 
@@ -71,7 +80,9 @@ class OpenTelemetry:
         return 0 if self._exporter is None else self._exporter.lost
 
     def start(self) -> None:
-        """Open the exporters, so that no request waits for them. After a fork."""
+        """Open the exporters, so that no request waits for them. In the event loop, after a fork."""
+        if self._log is not None:
+            self._messages = hear(self._log, self._runtime.clock)
         self._metric_export.start()
         if self._exporter is not None:
             self._exporter.open()
@@ -79,6 +90,7 @@ class OpenTelemetry:
     async def aclose(self) -> None:
         """Send what waits, for three seconds at most. Idempotent."""
         await asyncio.gather(self._metric_export.aclose(), self._close_traces())
+        hear_no_more(self._messages)
 
     async def _close_traces(self) -> None:
         if self._exporter is not None:

@@ -28,6 +28,7 @@ EVENT_SIGN_IN: Final = "sign_in"  # a session of the dashboard began
 EVENT_LIMITS: Final = "limits"  # rate limits are not shared with other nodes, or are again
 EVENT_LEDGER: Final = "ledger"  # rows of the ledger wait, are written again, or are lost
 EVENT_TRACES: Final = "traces"  # records for `modelmux trace` are not written, or are again
+EVENT_TELEMETRY: Final = "telemetry"  # a collector does not take traces or metrics
 EVENT_BUDGET: Final = "budget"  # a budget has reached a threshold
 EVENT_ALERT: Final = "alert"  # a key expires, requests are in doubt or rows wait; a webhook fails, or works again
 

@@ -44,6 +44,7 @@ def test_the_names_are_these() -> None:
         "EVENT_LIMITS": "limits",
         "EVENT_LEDGER": "ledger",
         "EVENT_TRACES": "traces",
+        "EVENT_TELEMETRY": "telemetry",
         "EVENT_BUDGET": "budget",
         "EVENT_ALERT": "alert",
         "METRIC_REQUESTS": "modelmux_requests_total",
