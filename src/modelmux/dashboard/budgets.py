@@ -22,8 +22,10 @@ async def build_list(visit: Visit) -> Data:
 
 async def build_detail(visit: Visit) -> Data:
     budget = await visit.read(f"/budgets/{part(visit.path['id'])}")
-    _describe(budget, await visit.names())
-    return {"budget": budget, "may_top_up": visit.may("budgets.write") and not budget["managed"], "form": {}}
+    names = await visit.names()
+    _describe(budget, names)
+    may_top_up = visit.may("budgets.write") and names.may_change_budget(budget["id"]) and not budget["managed"]
+    return {"budget": budget, "may_top_up": may_top_up, "form": {}}
 
 
 async def top_up(visit: Visit) -> Moved:

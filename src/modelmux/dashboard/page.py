@@ -164,7 +164,7 @@ async def together(*parts: Awaitable[Any]) -> list[Any]:
 
 
 class Names:
-    """What records that a visitor sees are called; the id of others."""
+    """What records that a visitor sees are called; the id of others. And which of them it may change."""
 
     def __init__(self, directory: Directory, scope: Scope) -> None:
         self._directory = directory
@@ -181,6 +181,11 @@ class Names:
     def person(self, id: str) -> str:
         record = self._directory.people.get(id)
         return record.email if record is not None and self._scope.sees(record) else id
+
+    def may_change_budget(self, id: str) -> bool:
+        """As far as it is one of its own: whether its role may change any, it does not say."""
+        record = self._directory.budgets.get(id)
+        return record is not None and self._scope.changes(record)
 
 
 @dataclass(frozen=True)

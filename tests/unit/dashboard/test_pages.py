@@ -376,6 +376,18 @@ async def test_a_top_up(browser: Browser) -> None:
     assert 'value="kept"' in response.body.decode()
 
 
+async def test_the_admin_of_a_team_tops_up_what_is_below_it_and_not_what_limits_it(browser: Browser) -> None:
+    await organisation(browser.admin)
+    of_team, below = await some_budget(browser.admin), {"limit": "5", "name": "low", "applies_to": {"key": "key_own"}}
+    of_key = (await browser.admin.ok("POST", "/budgets", below))["id"]
+    await browser.admin.edit(lambda d: set_member(d, "usr_own", "team_own", "team_admin"))
+    await browser.sign_in_person("usr_own", "team_admin")
+    for budget, status in ((of_team, 404), (of_key, 303)):
+        html = await browser.page(f"/dashboard/budgets/{budget}")
+        assert ("/top-up" in html) == (status == 303)
+        assert (await browser.post(f"/dashboard/budgets/{budget}/top-up", {"amount": "1"})).status == status
+
+
 async def test_requests_are_filtered_by_the_address(browser: Browser) -> None:
     await organisation(browser.admin)
     await browser.admin.ledger.append(  # type: ignore[attr-defined]
