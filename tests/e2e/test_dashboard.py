@@ -198,6 +198,35 @@ def test_by_keyboard(gateway: DashboardGateway, visit: Callable[..., Visitor]) -
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+def test_the_way_back_shows_the_filters_of_the_address(
+    gateway: DashboardGateway, visit: Callable[..., Visitor]
+) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.sign_in(gateway.modelmux("dashboard"))
+    visitor.go("/dashboard/costs")
+    page.locator("[name=by]").select_option("key")
+    page.get_by_role("button", name="Show").click()
+    page.wait_for_url("**/costs?*by=key*")
+    page.go_back()
+    page.wait_for_url("**/costs")
+    assert page.locator("[name=by]").input_value() == "team"
+    page.go_forward()
+    page.wait_for_url("**/costs?*by=key*")
+    assert page.locator("[name=by]").input_value() == "key"
+
+
+def test_forced_colours_leave_the_legend_of_a_chart(
+    gateway: DashboardGateway, visit: Callable[..., Visitor], pages: list[str]
+) -> None:
+    visitor = visit(forced_colors="active")
+    visitor.sign_in(gateway.modelmux("dashboard"))
+    visitor.go(pages[0])
+    colour = "one => getComputedStyle(one).backgroundColor"
+    back, *keys = [visitor.page.locator(one).evaluate(colour) for one in ("body", ".key-all", ".key-part")]
+    assert len({back, *keys}) == 3
+
+
 def test_a_page_of_another_port_cannot_write(gateway: DashboardGateway, visit: Callable[..., Visitor]) -> None:
     """It is of the same site, so the browser sends the cookie along."""
     visitor = visit()

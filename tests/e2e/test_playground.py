@@ -108,8 +108,9 @@ def test_an_answer_appears_while_it_is_written_and_stops(
     page.get_by_role("button", name="Send", exact=True).click()
     page.locator("#part-text", has_text="word word").wait_for()
     assert upstream(vertex)[-1]["outcome"] == "running", "the model still writes"
-    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Stop").press("Enter")
     page.get_by_text("Stopped: the request has ended.").wait_for()
+    assert page.evaluate("document.activeElement.textContent") == "Send", "the focus is not lost with the button"
     until(lambda: upstream(vertex)[-1]["outcome"] == "client_gone")
     until(lambda: [row["outcome"] for row in rows(gateway, key["id"])] == ["client_gone"])
     page.locator("[name=message]").fill("say exactly: again")
@@ -117,6 +118,20 @@ def test_an_answer_appears_while_it_is_written_and_stops(
     page.get_by_text("charged to").wait_for()
     assert page.locator("#part-text").inner_text() == "again"
     assert page.get_by_role("button", name="Stop").count() == 0, "nothing runs"
+
+
+@pytest.mark.parametrize("fault", ["status=529", "error_after_event=4"])
+def test_a_failure_is_not_said_to_be_an_answer(
+    gateway: DashboardGateway, visit: Callable[..., Visitor], fault: str
+) -> None:
+    page = visit().page
+    page.locator("[name=api]").select_option("messages")
+    page.locator("[name=key]").fill(new_key(gateway)["secret"])
+    page.locator("[name=message]").fill(f"[[emulator: {fault}]] Tell me more")
+    page.get_by_role("button", name="Send", exact=True).click()
+    page.get_by_role("alert").get_by_text("Overloaded").wait_for()
+    page.get_by_text("charged to").wait_for()
+    assert page.get_by_role("status").inner_text() == "The request has failed."
 
 
 def test_what_would_be_sent_is_shown_and_not_sent(

@@ -51,6 +51,7 @@
 
   async function read(stream, call) {
     let rest = "";
+    let fails = false;
     for (;;) {
       const { value, done } = await stream.read();
       if (done || running !== call) return;
@@ -60,13 +61,15 @@
       for (const event of events) {
         const [name, data] = event.split("\n").map((line) => line.slice(line.indexOf(" ") + 1));
         show(name, JSON.parse(data));
-        if (name === "end" || name === "error") end("The answer is complete.");
+        fails ||= name === "error" || name === "failed"; // of a stream that breaks, what there is of the answer follows
+        if (fails || name === "end") end(fails ? "The request has failed." : "The answer is complete.");
       }
     }
   }
 
   function end(text) {
     status.textContent = text;
+    if (document.activeElement === stop) form.querySelector("button.primary").focus(); // what is hidden loses the focus
     stop.hidden = true;
     answer.removeAttribute("aria-busy");
   }
