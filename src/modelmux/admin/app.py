@@ -32,7 +32,7 @@ from modelmux.wire.redaction import redacted
 _REQUEST_ID: Final = re.compile(rb"[\x21-\x7e]{1,128}")
 #: Statuses of calls that are logged: who may not call at all, or not so often.
 LOGGED: Final = (401, 403, 429)
-_NO_STORE: Final[HeaderList] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+NO_STORE: Final[HeaderList] = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -70,7 +70,7 @@ class AdminApp:
             await send({"type": "websocket.close", "code": 1000})
             return
         request_id = self.request_id(scope)
-        headers: HeaderList = [(b"x-request-id", request_id.encode()), *_NO_STORE]
+        headers: HeaderList = [(b"x-request-id", request_id.encode()), *NO_STORE]
         try:
             operation, reply = await self._answer(scope, receive)
             body = _encode(_with_pending(reply))

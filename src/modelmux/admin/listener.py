@@ -11,6 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from modelmux.admin.app import NO_STORE
 from modelmux.admin.metrics_page import PATH as METRICS
 from modelmux.admin.operation import BASE
 from modelmux.admin.proxy_sign_in import ProxySignIn
@@ -43,7 +44,10 @@ _HOST_HINT: Final = (
     "On loopback the admin API is served only under names of this machine: use localhost or 127.0.0.1, or add the name "
     "to admin.allowed_hosts."
 )
-_ORIGIN_HINT: Final = "Only pages of this machine may."
+_ORIGIN_HINT: Final = (
+    "Only pages of this machine and of the names in admin.allowed_hosts may. A proxy in front has to pass the header "
+    "Host on."
+)
 
 
 class AdminListener:
@@ -77,7 +81,7 @@ class AdminListener:
         """Serve by a configuration from the next request on. :raises ConfigError: a name that is not a host."""
         hosts = read_hosts(config.admin.allowed_hosts, "admin.allowed_hosts")
         origins = frozenset(f"https://{host}" for host in hosts)  # a proxy in front has the certificate of the name
-        check = HostAndOriginCheck(hosts, origins, host_hint=_HOST_HINT, origin_hint=_ORIGIN_HINT)
+        check = HostAndOriginCheck(hosts, origins, host_hint=_HOST_HINT, origin_hint=_ORIGIN_HINT, reads_forms=True)
         self._check = check if is_loopback(self._host) else None
         self._api, self._dashboard, self._metrics = api, dashboard, metrics
         self._has_tokens = bool(admin_tokens(config.admin)) or signs_in_by_proxy(config.admin)
@@ -90,7 +94,7 @@ class AdminListener:
                 await self._answer(scope, receive, send)
             except GatewayError as error:
                 log_refused(self, error, scope)
-                await send_error(send, error, OPENAI_CHAT.error(error, ""), [])
+                await send_error(send, error, OPENAI_CHAT.error(error, ""), NO_STORE)
         else:
             await send({"type": "websocket.close", "code": 1000})
 

@@ -53,6 +53,7 @@ class HostAndOriginCheck:
     :param hosts: further names under which it is served, as returned by ``config.allowed_hosts``.
     :param origins: of pages that may call it, as returned by ``config.cors_origins``.
     :param host_hint, origin_hint: what to do about a refusal.
+    :param reads_forms: other bodies than JSON are read, so that they are not what is wrong with a request.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class HostAndOriginCheck:
         *,
         host_hint: str = _HOST_HINT,
         origin_hint: str = _ORIGIN_HINT,
+        reads_forms: bool = False,
     ) -> None:
         self._hosts = hosts | CONTAINER_HOSTS
         self._host_hint = host_hint
         self._origin_hint = origin_hint
         self._origins = origins
+        self._reads_forms = reads_forms
         self._accepted: set[bytes] = set()
 
     @classmethod
@@ -110,7 +113,8 @@ class HostAndOriginCheck:
             return None
         if origins == [b"null"] and [value for name, value in headers if name == b"sec-fetch-site"] == [_SAME_ORIGIN]:
             return None  # a form of a page of ours that sends no referrer: the browser says that the page is ours
-        return _media_type_error(method, headers) or _origin_not_allowed(origins[0], self._origin_hint)
+        error = None if self._reads_forms else _media_type_error(method, headers)
+        return error or _origin_not_allowed(origins[0], self._origin_hint)
 
     def _accepts(self, value: bytes) -> bool:
         if not is_local_host(value, self._hosts):

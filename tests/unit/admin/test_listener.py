@@ -47,6 +47,27 @@ async def test_a_page_of_another_origin_is_refused() -> None:
     assert response.status == 403
 
 
+async def test_a_form_behind_a_proxy_that_changes_the_host_is_told_so() -> None:
+    """The dashboard takes forms: that it is none of JSON is not what is wrong with it."""
+    form = {"content_type": "application/x-www-form-urlencoded", "origin": "https://admin.lan"}
+    response = await get(listener(allowed_hosts=["other.lan"]), "/dashboard/sign-in", "POST", host="127.0.0.1", **form)
+    assert (response.status, response.json()["error"]["code"]) == (403, "origin_not_allowed")
+    assert "A proxy in front has to pass the header Host on." in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/admin/v1/keys", {"host": "evil.example"}, 421), ("/", {"origin": "https://evil.example"}, 403),
+        ("/livez", {}, 405),
+    ],
+)  # fmt: skip
+async def test_no_refusal_is_kept_or_taken_for_a_page(path: str, headers: dict[str, str], status: int) -> None:
+    response = await get(listener(), path, "PUT", **headers)
+    assert response.status == status
+    assert (response.headers["cache-control"], response.headers["x-content-type-options"]) == ("no-store", "nosniff")
+
+
 async def test_a_form_that_sends_no_referrer_has_the_origin_null() -> None:
     assert (await get(listener(), origin="null")).status == 403, "any site can make a page of this origin"
     for site, status in (("same-origin", 200), ("same-site", 403), ("cross-site", 403), ("none", 403)):
