@@ -11,12 +11,10 @@ SERVICE: Final = "modelmux"
 
 
 def resource() -> Any:
-    """The resource of the SDK, which reads ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` itself. After a fork:
-    each process has an id of its own."""
-    from opentelemetry.sdk.resources import Resource
+    """The resource of the SDK, with what ``OTEL_SERVICE_NAME`` and ``OTEL_RESOURCE_ATTRIBUTES`` say. After a fork: each
+    process has an id of its own, whatever they say."""
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
-    attributes = {"service.version": __version__, "service.instance.id": f"{os.uname().nodename}:{os.getpid()}"}
-    named = "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "") or os.environ.get("OTEL_SERVICE_NAME")
-    if not named:
-        attributes["service.name"] = SERVICE
-    return Resource.create(attributes)
+    given = OTELResourceDetector().detect().attributes
+    own = {"service.name": SERVICE, "service.version": __version__} | dict(given)
+    return Resource.create(own | {"service.instance.id": f"{os.uname().nodename}:{os.getpid()}"})
