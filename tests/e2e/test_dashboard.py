@@ -114,6 +114,29 @@ def test_a_key_is_created_used_rotated_and_revoked(
     assert not [one for one in tokens if one in output]
 
 
+def test_the_answer_to_a_form_is_loaded_again_without_sending_the_form(
+    gateway: DashboardGateway, visit: Callable[..., Visitor]
+) -> None:
+    visitor = visit()
+    page = visitor.page
+    visitor.sign_in(gateway.modelmux("dashboard"))
+    visitor.go("/dashboard/keys")
+    page.get_by_label("Name").fill("again")
+    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("heading", name="Key created: again").wait_for()
+    page.reload()
+    page.get_by_role("heading", name="Keys", level=1).wait_for()
+    assert page.get_by_role("alert").count() == 0
+    page.get_by_role("link", name="again").click()
+    page.get_by_role("button", name="Rotate").click()
+    page.get_by_role("heading", name="Key rotated: again").wait_for()
+    page.reload()
+    page.get_by_role("heading", name="again", level=1).wait_for()
+    (key,) = [one for one in gateway.api("GET", "/keys?limit=100")["data"] if one["name"] == "again"]
+    assert page.url == f"{gateway.url}/dashboard/keys/{key['id']}"
+    assert len(gateway.api("GET", f"/keys/{key['id']}")["secrets"]) == 2, "it was rotated once"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_fits_and_nothing_runs_that_should_not(

@@ -249,6 +249,7 @@ class Dashboard:
             themes=THEMES,
             version=__version__,
             here=here or _address(scope),
+            is_answer=here is not None,
             nav=[] if caller is None else self._nav(caller),
             current=None if page is None else page.path.split("/{")[0],
             principal=None if caller is None else caller.principal,

@@ -1,5 +1,5 @@
-// What pages do beyond HTML: times in the zone of the browser, buttons that copy, one click for a form, a refresh of the
-// overview, and one of the list of running requests that can be paused.
+// What pages do beyond HTML: times in the zone of the browser, buttons that copy, one click for a form, answers to forms
+// that can be loaded again, a refresh of the overview, and one of the list of running requests that can be paused.
 // Without it, everything can be read and every form works.
 "use strict";
 
@@ -73,6 +73,9 @@ async function refresh(main) {
     // The gateway restarts: the next time may do.
   }
 }
+
+// The answer to a form has the address of its page, so that loading it again does not send the form again.
+if (document.body.dataset.address) history.replaceState(null, "", document.body.dataset.address);
 
 prepare(document);
 window.addEventListener("pageshow", () => {
