@@ -15,7 +15,8 @@ _LIMIT: Final = "50"
 
 
 async def build_list(visit: Visit) -> Data:
-    return await visit.read_filtered("/requests", FILTERS, _LIMIT) | {"outcomes": list(get_args(Outcome))}
+    zone = visit.dispatcher.backend.config.accounts.zone  # in which days of the filters begin
+    return await visit.read_filtered("/requests", FILTERS, _LIMIT) | {"outcomes": list(get_args(Outcome)), "zone": zone}
 
 
 async def build_detail(visit: Visit) -> Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import unescape
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,18 @@ async def request_of(browser: Browser, key: str = "key_own", person: str | None 
     await browser.admin.ledger.append([row])  # type: ignore[attr-defined]
     id: str = (await browser.admin.ok("GET", "/requests"))["data"][0]["id"]
     return id
+
+
+async def test_filters_by_day_say_whose_day_it_is_and_what_they_include(tmp_path: Path) -> None:
+    browser = Browser(tmp_path, accounts={"zone": "Europe/Berlin"})
+    await organisation(browser.admin)
+    await browser.sign_in()
+    assert (await browser.data("/dashboard/requests"))["zone"] == "Europe/Berlin"
+    text = text_of(await browser.page("/dashboard/requests"))
+    assert "From, in Europe/Berlin" in text
+    assert "Until, not included" in text
+    assert "Expires, at 00:00 UTC" in text_of(await browser.page("/dashboard/keys"))
+    await browser.admin.aclose()
 
 
 async def test_attempts_notices_and_the_cache_are_on_the_page(browser: Browser) -> None:
