@@ -15,6 +15,6 @@ def resource() -> Any:
     process has an id of its own, whatever they say."""
     from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
-    given = OTELResourceDetector().detect().attributes
-    own = {"service.name": SERVICE, "service.version": __version__} | dict(given)
+    named = OTELResourceDetector().detect().attributes
+    own = {"service.name": SERVICE, "service.version": __version__} | dict(named)
     return Resource.create(own | {"service.instance.id": f"{os.uname().nodename}:{os.getpid()}"})

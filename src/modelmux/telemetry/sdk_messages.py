@@ -34,13 +34,13 @@ class SdkMessages(logging.Handler):
         self._loop = asyncio.get_running_loop()
         self._log = log
         self._clock = clock
-        self._said: dict[str, float] = {}
+        self._logged_at: dict[str, float] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
         now, kind = self._clock(), f"{record.name} {record.msg}"
-        if now - self._said.get(kind, -INTERVAL) < INTERVAL:
+        if now - self._logged_at.get(kind, -INTERVAL) < INTERVAL:
             return
-        self._said[kind] = now
+        self._logged_at[kind] = now
         message = record.getMessage()
         if record.exc_info and record.exc_info[1] is not None:
             message += f" {type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
