@@ -117,6 +117,16 @@ def test_all_problems_are_told_at_once_with_file_and_line(tmp_path: Path) -> Non
     assert any("tzdata" in hint for hint in hints)
 
 
+@pytest.mark.parametrize(("setting", "value"), [("wait", "10s"), ("redis", "redis://h")])
+def test_a_limit_that_needs_accounts_is_told_with_file_and_line(setting: str, value: str, tmp_path: Path) -> None:
+    """Risk: what `config validate` calls valid does not start."""
+    file = tmp_path / "c.toml"
+    file.write_text(f'[limits]\n{setting} = "{value}"\n')
+    told, hints = config_problems(load_all(environment={}, file=file, dotenv=None))
+    assert f"{file}:2: limits.{setting}: has no effect while accounts.enabled is false" in "\n".join(told)
+    assert "Set accounts.enabled = true, or remove it." in hints
+
+
 def test_what_can_be_used() -> None:
     assert problems(zone="Europe/Berlin", tags=["app", "a.b-c_1"], end_user_headers=[" X-OpenWebUI-User-Email "]) == []
     assert header_names([" X-B ", "x-a"]) == (b"x-b", b"x-a")

@@ -18,6 +18,7 @@ from modelmux.config.allowed_hosts import read_hosts
 from modelmux.config.captures import captures
 from modelmux.config.conversations_check import check_conversations
 from modelmux.config.cors_origins import read_origins
+from modelmux.config.limits_check import limit_wait, redis_url
 from modelmux.config.locations import model_in
 from modelmux.config.metrics_check import check_metrics
 from modelmux.config.paths import KeyPath
@@ -57,6 +58,8 @@ def config_problems(loaded: Loaded) -> tuple[list[str], list[str]]:
         _keys,
         _seal_keys,
         check_conversations,
+        limit_wait,
+        redis_url,
         captures,
         check_exposure,
     ):

@@ -19,6 +19,7 @@ from modelmux.config import Config, ConfigError
 from modelmux.config.accounts_check import check_accounts
 from modelmux.config.admin_check import admin_address, admin_tokens
 from modelmux.config.capture_schema import CaptureConfig
+from modelmux.config.captures import captures
 from modelmux.config.price_overrides import AccountsConfig
 from modelmux.config.proxy_sign_in import signs_in_by_proxy
 from modelmux.config.values import Seconds
@@ -64,6 +65,7 @@ def _start_problems(config: Config) -> Iterator[Result]:
     """What `serve` would refuse. Of accounts only the settings: there are checks of what they open."""
     try:
         check_accounts(config.accounts)
+        captures(config)
         create_app(_without_accounts(config), state=LocalState(None))
     except ConfigError as error:
         for problem in error.problems:

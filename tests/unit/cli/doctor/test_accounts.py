@@ -169,6 +169,18 @@ def test_a_database_that_the_next_start_migrates_is_left_as_it_is(tmp_path: Path
     assert not [one for one in check_server(context(tmp_path, "")) if one.status == "fail"]
 
 
+def test_settings_of_accounts_that_serve_would_refuse_are_told_once(tmp_path: Path) -> None:
+    for settings, problem in (
+        ('zone = "Mars/X"\n', "accounts.zone: 'Mars/X' is not a time zone"),
+        ("[traces]\nenabled = false\n[capture]\nenabled = true\n", "capture.enabled: bodies belong to records"),
+    ):
+        (result,) = [one for one in check_server(context(tmp_path, settings)) if one.check == "start"]
+        assert (result.status, result.detail.startswith(problem)) == ("fail", True)
+    without = context(tmp_path, '[[accounts.budgets]]\nname = "month"\nlimit = "100"\n', enabled=False)
+    (result,) = [one for one in check_server(without) if one.check == "start"]
+    assert result.detail.startswith("accounts.budgets: has no effect")
+
+
 def test_keys_that_no_request_needs_are_a_warning(tmp_path: Path) -> None:
     path = with_key(tmp_path)
     (off,) = (one for one in check_server(context(tmp_path, "", enabled=False)) if one.check == "virtual keys")
