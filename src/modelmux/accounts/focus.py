@@ -253,7 +253,7 @@ _COLUMNS: Final = (
     _column("ListUnitPrice", "number", unit_price),
     _column("PricingCategory", "text", _constant("Standard")),
     _column("PricingQuantity", "integer", _quantity),
-    _column("PricingUnit", "text", lambda row: row.meter.unit),
+    _column("PricingUnit", "text", lambda row: None if _quantity(row) is None else row.meter.unit),
     _column("ProviderName", "text", _constant("Google Cloud")),
     _column("PublisherName", "text", _constant("Anthropic")),
     _column("RegionId", "text", _region),

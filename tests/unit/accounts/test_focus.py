@@ -137,7 +137,13 @@ def test_a_correction_is_an_adjustment_without_a_quantity() -> None:
         None,
     )
     assert (row["PricingQuantity"], row["ListUnitPrice"], row["ContractedUnitPrice"]) == (None, None, None)
+    assert row["PricingUnit"] is None, "a unit of no quantity, which importers refuse"
     assert row["ChargeDescription"] == f"Correction of {MODEL}: Input Tokens"
+
+
+def test_a_correction_of_tokens_has_their_unit() -> None:
+    (row,) = focus([entry(kind="resolve", corrects=bytes(16), counts=TokenCounts(input=-7), cost=Cost(input=-5))])
+    assert (row["PricingQuantity"], row["PricingUnit"], row["ConsumedUnit"]) == (-7, "Tokens", None)
 
 
 def test_an_unknown_price_keeps_its_tokens_and_says_so() -> None:
