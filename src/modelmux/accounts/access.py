@@ -17,6 +17,8 @@ from modelmux.accounts.records import Key, Secret
 from modelmux.errors import NotPermitted, Unauthorized
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+#: Where IPv6 has the addresses of IPv4.
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 #: An address with a port, as some proxies write it, or in brackets.
 _WITH_PORT: Final = re.compile(r"\[([^\[\]]+)\](?::[0-9]+)?|([0-9.]+):[0-9]+")
 _ASK: Final = "Ask {} for a new one."
@@ -71,7 +73,8 @@ def allowed_models(patterns: Iterable[str], route: str, models: Iterable[str]) -
 
 
 def is_within(address: str | None, networks: tuple[str, ...]) -> bool:
-    """Whether an address is in one of the networks. One of IPv4 that was mapped to IPv6 counts as what it is.
+    """Whether an address is in one of the networks. What of IPv4 was mapped to IPv6, counts as what it is:
+    addresses and networks.
 
     :param address: also with a port, as some proxies write it: ``10.0.0.5:443``, ``[::1]:443``.
     """
@@ -92,7 +95,16 @@ def _without_port(address: str) -> str:
 
 @lru_cache(1024)
 def _parsed(networks: tuple[str, ...]) -> tuple[_Network, ...]:
-    return tuple(ipaddress.ip_network(network, strict=False) for network in networks)
+    return tuple(_unmapped(ipaddress.ip_network(network, strict=False)) for network in networks)
+
+
+def _unmapped(network: _Network) -> _Network:
+    """A network of mapped addresses as that of IPv4, since clients count as what they are."""
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        first = network.network_address.ipv4_mapped
+        assert first is not None, "all of the network are mapped"
+        return ipaddress.IPv4Network((first, network.prefixlen - _MAPPED.prefixlen))
+    return network
 
 
 def _check_status(directory: Directory, key: Key) -> None:
