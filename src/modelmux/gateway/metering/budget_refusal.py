@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from modelmux.accounts.budgets import Unit
+from modelmux.catalog.prices import NANO
 from modelmux.claude.demand import Demand
 from modelmux.errors import BudgetSpent
 from modelmux.gateway.metering.applied_budgets import BudgetWindow
@@ -63,5 +64,5 @@ def amount_text(amount: int, unit: Unit, *, up: bool = False) -> str:
         return f"{amount:,} {unit}" if amount != 1 else f"1 {unit.removesuffix('s')}"
     cents = -(-amount // _NANO_PER_CENT) if up else amount // _NANO_PER_CENT
     if amount and abs(amount) < _NANO_PER_CENT:
-        return f"${amount / 10**9:.6f}".rstrip("0")
+        return f"${amount / NANO:.9f}".rstrip("0")
     return f"${cents // 100:,}.{cents % 100:02}"
