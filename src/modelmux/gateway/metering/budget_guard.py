@@ -271,7 +271,9 @@ class BudgetGuard:
         if not isinstance(beyond, str):
             allowance.used(beyond)
             return
-        if failure is None and (beyond == "refused" or _waits(held, more)):  # as without an allowance: it may be slow
+        if failure is None and (
+            beyond == "refused" or self._waits(held, more)
+        ):  # as without an allowance: it may be slow
             try:
                 await self._extend(lack)
             except StoreUnavailable as error:
@@ -294,7 +296,7 @@ class BudgetGuard:
             await self._renew()
             if self._try(held, more):
                 return
-        waits, since = _waits(held, more), clock()
+        since = clock()
         self._book.wait(more)
         try:
             while True:
@@ -304,7 +306,8 @@ class BudgetGuard:
                     raise _unavailable("its answer came late")
                 if self._try(held, more):
                     return
-                what = self._book.after_exchange(more, since, clock(), self._wait if waits else None)
+                most = self._wait if self._waits(held, more) else None
+                what = self._book.after_exchange(more, since, clock(), most)
                 if what == "late":
                     raise _unavailable("its answers come slowly")
                 if what == "refuse":
@@ -314,6 +317,12 @@ class BudgetGuard:
             self._book.wait(more, -1)
             self._on_short(clock() - since)
         raise self._refusal(lack)
+
+    def _waits(self, held: Held, more: Mapping[WindowKey, int]) -> bool:
+        """Whether the budgets that are short ask for that: one of them does, and none of them refuses."""
+        short = {key for key, of in self._book.missing(more).items() if sum(of) < more[key]}
+        asked = {one.budget.on_short for one in held.windows if one.key in short}
+        return "wait" in asked and "refuse" not in asked
 
     def _refusal(self, lack: _Lack) -> BudgetSpent:
         """Names the window in which the fewest tokens fit."""
@@ -376,11 +385,6 @@ class BudgetGuard:
         """That of the day on which the request arrived, as its row has it."""
         day = day_of(arrival_of(exchange, self._runtime))
         return self._rules.current_prices().price(deployment.card.id, day)
-
-
-def _waits(held: Held, more: Mapping[WindowKey, int]) -> bool:
-    """Whether a budget asks for that, of those in which more is to be held."""
-    return any(one.budget.on_short == "wait" for one in held.windows if one.key in more)
 
 
 def _unavailable(detail: str) -> StoreUnavailable:
