@@ -32,6 +32,8 @@ _MODEL: Final = re.compile(
 )
 _CLAUDE: Final = re.compile(r"claude|anthropic", re.IGNORECASE)
 _HUNDRED: Final = 100
+#: Before and behind the point. An amount is computed exactly, so an exponent of nine digits would take hours.
+_MOST_DIGITS: Final = 100
 #: Names of services and texts that an answer has at most.
 _MOST_NAMES: Final = 1_000
 
@@ -255,7 +257,7 @@ def _amount(column: str, value: object, rate: Fraction | None) -> Fraction:
         number = Decimal(str(value).strip())
     except InvalidOperation:
         number = Decimal("NaN")
-    if not number.is_finite():
+    if not (number.is_finite() and -_MOST_DIGITS < number.adjusted() < _MOST_DIGITS):
         raise BadCharge(column, value, "an amount")
     return Fraction(number) if rate is None else Fraction(number) / rate
 
@@ -270,12 +272,18 @@ def _rate(row: Mapping[str, Any]) -> Fraction | None:
 
 
 def _day(value: object) -> date:
-    """The day in UTC of RFC 3339, of BigQuery's ``2026-11-01 00:00:00 UTC``, or of a value of its type."""
+    """The day in UTC of RFC 3339, of BigQuery's ``2026-11-01 00:00:00 UTC``, or of a value of its type.
+
+    A day follows it: it is not the last one that there is.
+    """
     try:
         at = value if isinstance(value, datetime) else _parsed(str(value).strip())
-    except ValueError:
-        raise BadCharge("ChargePeriodStart", value, "a time") from None
-    return at.replace(tzinfo=UTC).date() if at.tzinfo is None else at.astimezone(UTC).date()
+        day = at.replace(tzinfo=UTC).date() if at.tzinfo is None else at.astimezone(UTC).date()
+    except (ValueError, OverflowError):
+        day = date.max
+    if day == date.max:
+        raise BadCharge("ChargePeriodStart", value, "a time")
+    return day
 
 
 def _parsed(text: str) -> datetime:

@@ -155,6 +155,12 @@ def test_names_are_bounded() -> None:
         ({"BilledCost": "nan"}, "BilledCost"), ({"ListCost": "1,5"}, "ListCost: '1,5'"),
         ({"ChargePeriodStart": "yesterday"}, "ChargePeriodStart: 'yesterday' is not a time"),
         ({"ChargePeriodStart": None}, "ChargePeriodStart"),
+        ({"BilledCost": "1e999999999"}, "BilledCost: '1e999999999' is not an amount"),
+        ({"BilledCost": "-1e-999999999"}, "BilledCost: '-1e-999999999' is not an amount"),
+        ({"ListCost": "1e100"}, "ListCost: '1e100' is not an amount"),
+        ({"ChargePeriodStart": "0001-01-01T00:00:00+14:00"}, "ChargePeriodStart: .* is not a time"),
+        ({"ChargePeriodStart": "9999-12-31T23:00:00-14:00"}, "ChargePeriodStart: .* is not a time"),
+        ({"ChargePeriodStart": "9999-12-31T00:00:00Z"}, "ChargePeriodStart: .* is not a time"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(fields: dict[str, Any], message: str) -> None:
