@@ -83,6 +83,7 @@ class LeaseBook:
     def __init__(self) -> None:
         self.slices = Slices()
         self._facts: dict[WindowKey, _Facts] = {}
+        self._waiting: list[Mapping[WindowKey, int]] = []  # what each request waits for that waits
         #: Sums of the answers, for whoever waits: rises with each.
         self.exchanges = 0
         self._looked_at = -math.inf
@@ -140,6 +141,10 @@ class LeaseBook:
 
     def wait(self, amounts: Mapping[WindowKey, int], sign: int = 1) -> None:
         """A request begins to wait for amounts, or ends it (``sign`` -1). The next exchange asks for what it lacks."""
+        if sign > 0:
+            self._waiting.append(amounts)
+        else:
+            self._waiting.remove(amounts)
         for window, amount in amounts.items():
             facts = self._facts.get(window)
             if facts is None:
@@ -222,6 +227,7 @@ class LeaseBook:
         """
         result = {}
         is_of_all = self._is_exchange_of_all(now) or all_back
+        lacks = [(amounts, min(self.missing(amounts), default=None)) for amounts in self._waiting]
         for window, one in list(self.slices):
             facts = self._facts.get(window)
             if facts is None:  # spent without a hold: only written
@@ -229,7 +235,8 @@ class LeaseBook:
             debit = debits.get(window, 0)
             needed = one.held + one.spent - debit
             ahead = 0 if all_back or facts.is_recalled or facts.is_lowered else self._ahead(facts, now)
-            waiting, least = sum(facts.waiting), min(facts.waiting, default=0)
+            waiting_for = _leaving(window, lacks) if facts.is_recalled else facts.waiting
+            waiting, least = sum(waiting_for), min(waiting_for, default=0)
             useful = (
                 waiting if one.free >= least and not facts.is_lowered else 0
             )  # too little for any helps others more
@@ -240,7 +247,8 @@ class LeaseBook:
             keep = max(lease, needed)  # after a cost above its hold, what is held may be more than the lease
             need = max(keep, needed + waiting)
             want = need if lease - needed - waiting >= ahead // 2 else max(need, needed + waiting + ahead)
-            if debit or want != lease or facts.stored != lease or (lease and is_of_all):
+            is_left = len(waiting_for) < len(facts.waiting)  # what there is of it is asked all the same
+            if debit or want != lease or facts.stored != lease or is_left or (lease and is_of_all):
                 result[window] = Ask(need, want, facts.limit, keep, max(keep, needed + least))
                 facts.exchanged_at, facts.stored, facts.requested_limit = now, None, facts.limit
             facts.is_lowered = False
@@ -307,6 +315,15 @@ class LeaseBook:
         if len(self._remembered) >= _MANY:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[window] = spent, others
+
+
+def _leaving(window: WindowKey, lacks: Iterable[tuple[Mapping[WindowKey, int], WindowKey | None]]) -> list[int]:
+    """What requests wait for of a window that others wait for, too. One that lacks an earlier window leaves it to them:
+    two processes that each kept what they have of one of two windows would both wait in vain for the other.
+
+    :param lacks: what requests wait for, each with the first window that has too little.
+    """
+    return [amounts[window] for amounts, first in lacks if window in amounts and (first is None or window <= first)]
 
 
 def sums(debits: Iterable[Sequence[tuple[WindowKey, int]]]) -> dict[WindowKey, int]:

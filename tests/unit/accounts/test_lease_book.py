@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 
+import pytest
 from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -228,6 +229,46 @@ def test_of_two_that_wait_for_the_rest_one_gets_it() -> None:
                 held.append(name)
                 world.processes[name].book.wait({A: 5}, -1)
     assert len(held) == 1
+
+
+@pytest.mark.parametrize("windows", [(A, B), (B, A)])
+def test_of_two_that_have_one_of_two_windows_each_one_gets_both(windows: tuple[WindowKey, WindowKey]) -> None:
+    """Nothing runs, and there is room for one of them: both are refused if each keeps what it has."""
+    world, both = World(), {A: 5, B: 5}
+    world.limits = dict(both)
+    for name, window in zip(("one", "two"), windows, strict=True):
+        assert world.obtain(name, {window: 5}) is not None
+    for name in ("one", "two"):
+        assert world.reserve(name, both) is None
+        world.processes[name].book.wait(both)
+        world.settle(name, 0, 0.0)  # free, but leased
+    held: list[str] = []
+    while len(held) < 2:
+        for _ in range(19):  # until a request is refused: a look is due each half second
+            world.now += 0.05
+            for name in sorted({"one", "two"} - {*held}):
+                world.exchange(name)
+                if not any(process.holds for process in world.processes.values()) and world.reserve(name, both):
+                    held.append(name)
+                    world.processes[name].book.wait(both, -1)
+        assert sum(len(process.holds) for process in world.processes.values()) == 1, held
+        world.settle(held[-1], 0, 0.0)
+        world.exchange(held[-1])
+
+
+def test_what_a_request_leaves_to_others_is_heard_of_all_the_same() -> None:
+    """Else it waits until its exchanges count as too slow, and its client hears that the store is away."""
+    world, both = World(), {A: 5, B: 5}
+    world.limits = dict(both)
+    for name, window in (("one", A), ("three", B)):
+        assert world.obtain(name, {window: 5}) is not None
+    book = world.processes["two"].book
+    assert world.reserve("two", both) is None
+    book.wait(both)
+    for _ in range(3):
+        world.now += 0.05
+        world.exchange("two")
+    assert book.after_exchange(both, 0.12, 1.5) == "refuse"
 
 
 def test_what_a_request_waits_for_stays_until_it_takes_it() -> None:
