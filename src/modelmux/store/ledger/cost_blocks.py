@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import itertools
 import struct
+import sys
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from modelmux.store.ledger.slots import DAY, Part, additive_parts, first_day, month_of
 
@@ -126,7 +128,7 @@ class Costs:
         if self._present.bit_length() > self._count:
             raise IndexError(self._present.bit_length())
         try:
-            costs = list(_apart(self._long, self._count))
+            costs = _apart(self._long, self._count).tolist()
         except OverflowError as error:
             raise IndexError(self._count) from error
         for series, cost in itertools.chain.from_iterable(self._pairs):
@@ -216,8 +218,15 @@ def bits(numbers: Iterable[int]) -> int:
 
 
 def _pairs(packed: Packed) -> zip[tuple[int, int]]:
-    series: Sequence[int] = struct.unpack(f"<{len(packed.series) // _NUMBER}I", packed.series)
-    return zip(series, struct.unpack(f"<{len(packed.costs) // _COST}q", packed.costs), strict=True)
+    return zip(_numbers("I", packed.series), _numbers("q", packed.costs), strict=True)
+
+
+def _numbers(kind: Literal["I", "q"], packed: bytes) -> array[int]:
+    """Of 4 bytes, or of 8 with a sign."""
+    numbers = array(kind, packed)
+    if sys.byteorder == "big":  # pragma: no cover - which no machine of the tests has
+        numbers.byteswap()
+    return numbers
 
 
 def _long(packed: Packed) -> int:
@@ -235,7 +244,10 @@ def _joined(costs: Sequence[int]) -> bytes:
     return number.to_bytes(len(costs) * _COST, "little", signed=True)
 
 
-def _apart(number: int, count: int) -> tuple[int, ...]:
+def _apart(number: int, count: int) -> array[int]:
     """The costs of a long integer: the inverse of ``_joined``. :raises OverflowError: there are more of them."""
-    signs = int.from_bytes(_SIGN * count, "little")
-    return struct.unpack(f"<{count}q", ((number + signs) ^ signs).to_bytes(count * _COST, "little"))
+    costs = number.to_bytes(count * _COST, "little", signed=True)
+    if not costs[_COST - 1 :: _COST].isascii():  # else no cost has a sign, and none took anything from the one after it
+        signs = int.from_bytes(_SIGN * count, "little")
+        costs = ((number + signs) ^ signs).to_bytes(count * _COST, "little")
+    return _numbers("q", costs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from datetime import tzinfo
 from typing import Any, Final
 
@@ -91,7 +92,7 @@ async def usage(session: Session, query: UsageQuery, zone: tzinfo, most: int | N
     ranking = await rank(session, query, bounds, await sealed_before(session)) if bounds else NO_RANKING
     if not ranking.groups:
         return []
-    rows = await _report(session, of_groups(query, ranking.groups), bounds)
+    rows = await _report(session, of_groups(query, ranking.groups), bounds, shown=set(ranking.groups))
     return with_others(ranking, rows, await _report(session, of_all(query), bounds) if ranking.others else ())
 
 
@@ -139,14 +140,17 @@ async def _counts(session: Session, values: Values, limits: dict[str, list[str]]
     return [(value, count) for value, count in await session.fetch(statement, first, values.most, *limits.values())]
 
 
-async def _report(session: Session, query: UsageQuery, bounds: list[int], most: int | None = None) -> list[UsageRow]:
-    """:param most: results at most. :raises TooManyResults:"""
+async def _report(
+    session: Session, query: UsageQuery, bounds: list[int], most: int | None = None,
+    shown: Container[Group] | None = None,
+) -> list[UsageRow]:  # fmt: skip
+    """:param most: results at most. :param shown: the groups that count; None for all. :raises TooManyResults:"""
     if not bounds:
         return []
     numbers: dict[Group, int] = {}
     totals: Totals = {}
     sources = sources_of(query, bounds, await sealed_before(session))
-    series = [grouping_of(query, await _candidates(session, query, source), numbers) for source in sources]
+    series = [grouping_of(query, await _candidates(session, query, source), numbers, shown) for source in sources]
     if most is not None and len(numbers) * (len(bounds) - 1) > most:
         await _check_size(
             session, query, bounds, {one.slices: rows for one, rows in zip(sources, series, strict=True)}, most

@@ -15,19 +15,12 @@ from modelmux.accounts.usage_top import in_order
 from modelmux.store.ledger import cost_blocks, sqlite_series
 from modelmux.store.ledger.base import Difference
 from modelmux.store.ledger.cost_blocks import Block, Costs, Packed
+from modelmux.store.ledger.most_expensive import OfSeries, most_expensive
 from modelmux.store.ledger.rollups import Rollup
 from modelmux.store.ledger.slots import QUARTERS, first_day, month_of
 from modelmux.store.ledger.sqlite_rows import COSTS
-from modelmux.store.ledger.usage_groups import TABLES, Series
-from modelmux.store.ledger.usage_ranks import (
-    NO_RANKING,
-    Ranking,
-    at_least_as_expensive,
-    costs_of_groups,
-    is_alone,
-    most_expensive,
-    parts_of_groups,
-)
+from modelmux.store.ledger.usage_groups import TABLES, Series, value_of
+from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, is_alone, most_expensive_owners, parts_of_groups
 
 _BEFORE: Final = "SELECT before, blocks_before FROM ledger_sealed"
 _SET_BEFORE: Final = "UPDATE ledger_sealed SET blocks_before = ?"
@@ -83,35 +76,35 @@ def rank(
     parts, part_of = parts_of_groups(query, groups)
     if not parts:
         return NO_RANKING
-    many = [name for name in query.group_by if name in _COLUMN_OF]
-    columns = [_COLUMN_OF[name] for name in many]
-    costs, present = _sums(connection, low, high, sealed)
-    base = len(costs)
-    (keys,) = connection.execute(_LAST_KEY).fetchone()
-    count = keys + 1 if many == ["key"] else base ** len(many)
-    if len(many) == 1 and is_alone(parts, part_of):
-        values = sqlite_series.read(connection, columns)
-        numbers, some = (itertools.compress(one, present) for one in (getattr(values, *columns), costs))
-        of_numbers, used = most_expensive(zip(numbers, some, strict=True), count, query.top)
-        dearest = list(of_numbers)
+    sums = _sums(connection, low, high, sealed)
+    if len(query.group_by) == 1 and is_alone(parts, part_of):
+        named, count = _owners(connection, query, sums)
     else:
+        columns = [_COLUMN_OF[name] for name in query.group_by if name in _COLUMN_OF]
         values = sqlite_series.read(connection, [*columns, "groups"])
-        *several, of, some = (itertools.compress(one, present) for one in (*(getattr(values, name) for name in columns),
-                                                                           values.groups, costs))  # fmt: skip
-        joined = several[0] if len(many) == 1 else (one * base + other for one, other in zip(*several, strict=True))
-        of_numbers = costs_of_groups(zip(joined, of, some, strict=True), count, len(parts), part_of)
-        dearest, used = at_least_as_expensive(of_numbers, query.top) if of_numbers else [], len(of_numbers)
-    if not used:
-        return NO_RANKING
+        of_series = OfSeries([getattr(values, name) for name in columns], values.groups, *sums)
+        costs, count = most_expensive(of_series, parts, part_of, query.top)
+        named = {}
+        for number, cost in costs.items():
+            series: Series = (number, *connection.execute(_SERIES, (number,)).fetchone())
+            named[tuple(value_of(series, name) for name in query.group_by)] = cost
+    return Ranking(in_order(named)[: query.top], max(0, count - query.top))
+
+
+def _owners(
+    connection: sqlite3.Connection, query: UsageQuery, sums: tuple[Sequence[int], bytes]
+) -> tuple[dict[Group, int], int]:
+    """Keys or people that cost most, of which all series count, and how many there are. :param sums: see ``_sums``."""
+    (name,), (costs, present) = query.group_by, sums
+    (keys,) = connection.execute(_LAST_KEY).fetchone()
+    (owners,) = (getattr(sqlite_series.read(connection, [column]), column) for column in [_COLUMN_OF[name]])
+    pairs = zip(itertools.compress(owners, present), itertools.compress(costs, present), strict=True)
+    of_owners, count = most_expensive_owners(pairs, keys + 1 if name == "key" else len(costs), query.top)
     named: dict[Group, int] = {}
-    for number in dearest:
-        rest, part = divmod(number, len(parts))
-        names = dict(parts[part])
-        for name, value in zip(many, [rest] if len(many) == 1 else divmod(rest, base), strict=True):
-            (text,) = connection.execute(_NAME_OF[name], (value,)).fetchone()
-            names[name] = text or None
-        named[tuple(names[name] for name in query.group_by)] = of_numbers[number]
-    return Ranking(in_order(named)[: query.top], max(0, used - query.top))
+    for number, cost in of_owners.items():
+        (text,) = connection.execute(_NAME_OF[name], (number,)).fetchone()
+        named[text or None,] = cost
+    return named, count
 
 
 def add_late(connection: sqlite3.Connection, quarters: Rollup) -> None:

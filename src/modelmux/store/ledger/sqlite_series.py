@@ -38,9 +38,9 @@ class Values(NamedTuple):
     :param groups: numbers of ``ledger_group``.
     """
 
-    keys: Sequence[int] = ()
-    people: Sequence[int] = ()
-    groups: Sequence[int] = ()
+    keys: array[int] = array("I")
+    people: array[int] = array("I")
+    groups: array[int] = array("I")
 
 
 def last(connection: sqlite3.Connection) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import tzinfo
 from typing import Final
 
@@ -88,7 +88,7 @@ def usage(connection: sqlite3.Connection, query: UsageQuery, zone: tzinfo, most:
     if not ranking.groups:
         return []
     return with_others(
-        ranking, _report(connection, of_groups(query, ranking.groups), bounds),
+        ranking, _report(connection, of_groups(query, ranking.groups), bounds, shown=set(ranking.groups)),
         _report(connection, of_all(query), bounds) if ranking.others else (),
     )  # fmt: skip
 
@@ -139,15 +139,16 @@ def _counts(connection: sqlite3.Connection, values: Values, limits: Mapping[str,
 
 
 def _report(
-    connection: sqlite3.Connection, query: UsageQuery, bounds: list[int], most: int | None = None
-) -> list[UsageRow]:
-    """:param most: results at most. :raises TooManyResults:"""
+    connection: sqlite3.Connection, query: UsageQuery, bounds: list[int], most: int | None = None,
+    shown: Container[Group] | None = None,
+) -> list[UsageRow]:  # fmt: skip
+    """:param most: results at most. :param shown: the groups that count; None for all. :raises TooManyResults:"""
     if not bounds:
         return []
     numbers: dict[Group, int] = {}
     totals: Totals = {}
     sources = sources_of(query, bounds, sealed_before(connection))
-    series = [grouping_of(query, _candidates(connection, query, source), numbers) for source in sources]
+    series = [grouping_of(query, _candidates(connection, query, source), numbers, shown) for source in sources]
     if most is not None and len(numbers) * (len(bounds) - 1) > most:
         _check_size(
             connection, query, bounds, {one.slices: rows for one, rows in zip(sources, series, strict=True)}, most

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from operator import add, sub
 from typing import Final, NamedTuple, get_args
@@ -117,13 +117,19 @@ def _sources(query: UsageQuery, parts: list[Part], sealed: int) -> list[Source]:
     return [source for source in sources if source.parts]
 
 
-def grouping_of(query: UsageQuery, candidates: Iterable[Series], numbers: dict[Group, int]) -> list[tuple[int, int]]:
-    """Each series that counts, and the number of its group. :param numbers: of groups; gets new ones."""
+def grouping_of(
+    query: UsageQuery, candidates: Iterable[Series], numbers: dict[Group, int], shown: Container[Group] | None = None
+) -> list[tuple[int, int]]:
+    """Each series that counts, and the number of its group.
+
+    :param numbers: of groups; gets new ones. :param shown: the groups that count; None for all.
+    """
     rows = []
     for series in candidates:
         if all(matches(series, name, values) for name, values in query.where):
             group = tuple(value_of(series, name) for name in query.group_by)
-            rows.append((series[0], numbers.setdefault(group, len(numbers))))
+            if shown is None or group in shown:
+                rows.append((series[0], numbers.setdefault(group, len(numbers))))
     return rows
 
 

@@ -18,12 +18,8 @@ from modelmux.store.ledger.usage_groups import Series, matches, value_of
 
 _MANY: Final = frozenset({"key", "person"})
 _COLUMNS: Final = ("team", "model", "tags")
-#: Numbers of groups that lists have a place for, used or not.
-_MOST_PLACES: Final = 4_000_000
 
 Numbered = TypeVar("Numbered")
-#: Dimension and value, of each.
-Part = tuple[tuple[str, str | None], ...]
 
 
 class Ranking(NamedTuple):
@@ -59,60 +55,27 @@ def wanted(query: UsageQuery, groups: Iterable[Series]) -> dict[str, list[str]] 
     return None if any(not values for values in limits.values()) else limits
 
 
-def parts_of_groups(query: UsageQuery, groups: Sequence[Series]) -> tuple[list[Part], list[int]]:
-    """What else a question is by than keys and people: each combination of values that counts, and by number of a
-    group which of them it has; -1 if it does not count.
+def parts_of_groups(query: UsageQuery, groups: Sequence[Series]) -> tuple[int, list[int]]:
+    """What else a question is by than keys and people: how many combinations of values there are that count, and by
+    number of a group which of them it has; -1 if it does not count.
 
     :param groups: all that there are, of teams, models and tags.
     """
     names = [name for name in query.group_by if name not in _MANY]
-    parts: dict[Part, int] = {}
+    parts: dict[Group, int] = {}
     part_of = [-1] * (max((group[0] for group in groups), default=0) + 1)
     for group in groups:
         if all(matches(group, *condition) for condition in query.where):
-            part = tuple((name, value_of(group, name)) for name in names)
-            part_of[group[0]] = parts.setdefault(part, len(parts))
-    return list(parts), part_of
+            part_of[group[0]] = parts.setdefault(tuple(value_of(group, name) for name in names), len(parts))
+    return len(parts), part_of
 
 
-def costs_of_groups(
-    series: Iterable[tuple[int, int, int]], count: int, parts: int, part_of: Sequence[int]
-) -> dict[int, int]:
-    """What groups cost, by a number: ``parts`` times that of a key or person, and that of a part.
-
-    :param series: of each with usage, the number of its key or person, which is below ``count``, that of its group of
-        teams, models and tags, and its cost.
-    :param parts: how many there are. :param part_of: see ``parts_of_groups``.
-    """
-    if count * parts > _MOST_PLACES:
-        sums: dict[int, int] = {}
-        get = sums.get
-        for number, group, cost in series:
-            part = part_of[group]
-            if part >= 0:
-                place = number * parts + part
-                sums[place] = get(place, 0) + cost
-        return sums
-    # Lists take half the time of that if each has one part; the last, which is -1, too, has what does not count.
-    costs = [[0] * count for _ in range(parts + 1)]
-    used = [bytearray(count) for _ in range(parts + 1)]
-    costs_of, used_of = [costs[part] for part in part_of], [used[part] for part in part_of]
-    for number, group, cost in series:
-        costs_of[group][number] += cost
-        used_of[group][number] = 1
-    return {
-        number * parts + part: costs[part][number]
-        for part in range(parts)
-        for number in itertools.compress(range(count), used[part])
-    }
-
-
-def is_alone(parts: Sequence[Part], part_of: Sequence[int]) -> bool:
+def is_alone(parts: int, part_of: Sequence[int]) -> bool:
     """Whether all series count, whatever their group. :param parts, part_of: see ``parts_of_groups``."""
-    return len(parts) == 1 and min(part_of[1:]) == 0  # no group has the number 0
+    return parts == 1 and min(part_of[1:]) == 0  # no group has the number 0
 
 
-def most_expensive(series: Iterable[tuple[int, int]], count: int, most: int) -> tuple[dict[int, int], int]:
+def most_expensive_owners(series: Iterable[tuple[int, int]], count: int, most: int) -> tuple[dict[int, int], int]:
     """Those that cost most, of keys or people of which all series count, as ``at_least_as_expensive`` has them.
 
     :param series: of each with usage, the number of its key or person, which is below ``count``, and its cost.
@@ -136,7 +99,7 @@ def at_least_as_expensive(costs: Mapping[Numbered, int], most: int) -> list[Numb
 
 
 def of_groups(query: UsageQuery, groups: Sequence[Group]) -> UsageQuery:
-    """The question about these groups alone; its answer may have others as well. :param groups: at least one."""
+    """The question about these groups, and others of the same keys or people. :param groups: at least one."""
     index, name = next((index, name) for index, name in enumerate(query.group_by) if name in _MANY)
     values = tuple(dict.fromkeys(group[index] or "" for group in groups))
     return replace(query, top=0, where=(*query.where, (name, values)))
@@ -147,15 +110,13 @@ def of_all(query: UsageQuery) -> UsageQuery:
     return replace(query, top=0, group_by=())
 
 
-def with_others(ranking: Ranking, rows: Iterable[UsageRow], totals: Iterable[UsageRow]) -> list[UsageRow]:
+def with_others(ranking: Ranking, rows: Sequence[UsageRow], totals: Iterable[UsageRow]) -> list[UsageRow]:
     """The rows of the groups of a ranking, and in each bucket one more with what the others used.
 
-    :param rows: that answer ``of_groups``. :param totals: that answer ``of_all``.
+    :param rows: of these groups, which answer ``of_groups``. :param totals: that answer ``of_all``.
     """
-    shown = set(ranking.groups)
-    chosen = [row for row in rows if row.group in shown]
     by_start: dict[int, list[UsageRow]] = {}
-    for row in chosen:
+    for row in rows:
         by_start.setdefault(row.start, []).append(row)
     rest = [replace(difference(total, by_start.get(total.start, ())), others=ranking.others) for total in totals]
-    return [*chosen, *(row for row in rest if row != UsageRow(start=row.start, others=ranking.others))]
+    return [*rows, *(row for row in rest if row != UsageRow(start=row.start, others=ranking.others))]
