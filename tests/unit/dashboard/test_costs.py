@@ -257,6 +257,18 @@ def counted(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
+def counted_pages(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Groups of each page at most, of those that are read from now on."""
+    read, limits = browser.admin.ledger.usage_page, []
+
+    async def counting(query: Any, after: Any, limit: int) -> Any:
+        limits.append(limit)
+        return await read(query, after, limit)
+
+    monkeypatch.setattr(browser.admin.ledger, "usage_page", counting)
+    return limits
+
+
 @pytest.mark.parametrize("bucket", ["1h", "1d", "1w", "1mo"])
 async def test_a_file_that_is_longer_than_a_piece_has_all_rows_once(
     browser: Browser, monkeypatch: pytest.MonkeyPatch, bucket: str
@@ -324,18 +336,23 @@ async def test_a_file_that_fails_has_no_end(browser: Browser, monkeypatch: pytes
     assert "the disk is full" in str(log.lines)
 
 
-async def test_a_bucket_with_too_many_groups_is_refused_before_the_file_begins(
+async def test_a_bucket_with_too_many_groups_is_read_in_pages(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await many_costs(browser, 8, 20)
     await browser.sign_in()
-    for module in (usage, costs_file):
-        monkeypatch.setattr(module, "MOST_RESULTS", 19)
-    response = await browser.get(f"/dashboard/costs.csv?by=key&{NOVEMBER}")
-    assert response.status == 400
-    assert "more than 19 results" in text_of(response.body.decode())
-    monkeypatch.setattr(usage, "MOST_RESULTS", 20)
-    assert len(file_rows(await browser.get(f"/dashboard/costs.csv?by=key&{NOVEMBER}"))) == 103
+    path = f"/dashboard/costs.csv?by=key&{NOVEMBER}"
+    whole = await browser.get(path)
+    assert len(file_rows(whole)) == 103
+    monkeypatch.setattr(costs_file, "_OF_PAGE", 3)
+    for most, pages in ((19, 5 * 7 + 1), (20, 0)):  # also the day after those five
+        for module in (usage, costs_file):
+            monkeypatch.setattr(module, "MOST_RESULTS", most)
+        limits = counted_pages(browser, monkeypatch)
+        response = await browser.get(path)
+        assert response.complete
+        assert response.body == whole.body
+        assert limits == [3] * pages
 
 
 @pytest.mark.parametrize(
