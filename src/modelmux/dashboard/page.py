@@ -154,13 +154,14 @@ class ReadOnce:
 
 
 async def together(*parts: Awaitable[Any]) -> list[Any]:
-    """What all of them return. After the first error, the others are ended."""
+    """What all of them return. At the first error the others are ended, and none runs when it is raised."""
     tasks = [asyncio.ensure_future(one) for one in parts]
     try:
         return await asyncio.gather(*tasks)
     finally:
         for one in tasks:
             one.cancel()
+        await asyncio.wait(tasks)
 
 
 class Names:
