@@ -12,6 +12,7 @@ locks nothing.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, Literal
 
@@ -83,7 +84,7 @@ class LeaseBook:
     def __init__(self) -> None:
         self.slices = Slices()
         self._facts: dict[WindowKey, _Facts] = {}
-        self._waiting: list[Mapping[WindowKey, int]] = []  # what each request waits for that waits
+        self._waiting = Counter[tuple[tuple[WindowKey, int], ...]]()  # what requests wait for -> how many do for it
         #: Sums of the answers, for whoever waits: rises with each.
         self.exchanges = 0
         self._looked_at = -math.inf
@@ -141,10 +142,10 @@ class LeaseBook:
 
     def wait(self, amounts: Mapping[WindowKey, int], sign: int = 1) -> None:
         """A request begins to wait for amounts, or ends it (``sign`` -1). The next exchange asks for what it lacks."""
-        if sign > 0:
-            self._waiting.append(amounts)
-        else:
-            self._waiting.remove(amounts)
+        pairs = tuple(amounts.items())
+        self._waiting[pairs] += sign
+        if not self._waiting[pairs]:
+            del self._waiting[pairs]
         for window, amount in amounts.items():
             facts = self._facts.get(window)
             if facts is None:
@@ -227,7 +228,7 @@ class LeaseBook:
         """
         result = {}
         is_of_all = self._is_exchange_of_all(now) or all_back
-        lacks = [(amounts, min(self.missing(amounts), default=None)) for amounts in self._waiting]
+        usable = self._usable() if any(facts.is_recalled for facts in self._facts.values()) else {}
         for window, one in list(self.slices):
             facts = self._facts.get(window)
             if facts is None:  # spent without a hold: only written
@@ -235,7 +236,7 @@ class LeaseBook:
             debit = debits.get(window, 0)
             needed = one.held + one.spent - debit
             ahead = 0 if all_back or facts.is_recalled or facts.is_lowered else self._ahead(facts, now)
-            waiting_for = _leaving(window, lacks) if facts.is_recalled else facts.waiting
+            waiting_for = usable.get(window, ()) if facts.is_recalled else facts.waiting
             waiting, least = sum(waiting_for), min(waiting_for, default=0)
             useful = (
                 waiting if one.free >= least and not facts.is_lowered else 0
@@ -253,6 +254,17 @@ class LeaseBook:
                 facts.exchanged_at, facts.stored, facts.requested_limit = now, None, facts.limit
             facts.is_lowered = False
         return result
+
+    def _usable(self) -> dict[WindowKey, list[int]]:
+        """What requests wait for, without what they cannot use yet, because they lack an earlier window. Two processes
+        that each kept what they have of one of two windows would both wait in vain for the other."""
+        usable: dict[WindowKey, list[int]] = {}
+        for pairs, count in self._waiting.items():
+            first = min(self.missing(dict(pairs)), default=None)
+            for window, amount in pairs:
+                if first is None or window <= first:
+                    usable.setdefault(window, []).extend([amount] * count)
+        return usable
 
     def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:
         """Take over the answer to ``asks``, and that ``debits`` were written."""
@@ -315,15 +327,6 @@ class LeaseBook:
         if len(self._remembered) >= _MANY:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[window] = spent, others
-
-
-def _leaving(window: WindowKey, lacks: Iterable[tuple[Mapping[WindowKey, int], WindowKey | None]]) -> list[int]:
-    """What requests wait for of a window that others wait for, too. One that lacks an earlier window leaves it to them:
-    two processes that each kept what they have of one of two windows would both wait in vain for the other.
-
-    :param lacks: what requests wait for, each with the first window that has too little.
-    """
-    return [amounts[window] for amounts, first in lacks if window in amounts and (first is None or window <= first)]
 
 
 def sums(debits: Iterable[Sequence[tuple[WindowKey, int]]]) -> dict[WindowKey, int]:
