@@ -34,12 +34,11 @@ def add(
     return connection.execute(_ADD, (at, author.name, author.origin, action, subject, *texts)).lastrowid or 0
 
 
-def page(
-    connection: sqlite3.Connection, subject: str | None, before: int | None, limits: AuditLimits
-) -> AuditPage:  # fmt: skip
+def page(connection: sqlite3.Connection, subject: str | None, before: int | None, limits: AuditLimits) -> AuditPage:
     """Within a transaction. See ``DirectoryStore.audit``."""
     values = {"subject": subject, "before": _LAST if before is None else before, "limit": limits.rows + 1}
-    rows = connection.execute(_READ if subject is None else _READ_OF, values).fetchall()
+    found = connection.execute(_READ, values) if subject is None else connection.execute(_READ_OF, values)
+    rows = found.fetchall()
     chosen, has_more = limits.choose((number, _size(connection, number)) for number, *_ in rows)
     read = [(*row, *_records(connection, row[0], with_records=chosen[row[0]])) for row in rows if row[0] in chosen]
     return AuditPage([audit_row(row) for row in read], has_more)
