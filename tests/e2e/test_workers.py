@@ -289,12 +289,13 @@ def test_no_worker_outlives_its_supervisor(start: Start, paced: Process) -> None
 
 @pytest.mark.parametrize("holder", ["a program", "another gateway with workers"])
 def test_a_port_in_use_is_one_message_and_no_process(start: Start, tmp_path: Path, holder: str) -> None:
-    port = free_port()
     with socket.socket() as sock:
         if holder == "a program":
-            sock.bind(("127.0.0.1", port))
+            sock.bind(("127.0.0.1", 0))
             sock.listen()
+            port = sock.getsockname()[1]
         else:
+            port = free_port()
             start(workers=2, port=port)
         (tmp_path / "config.toml").touch()
         done = subprocess.run(
