@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from modelmux.accounts.columns import LEDGER, cells
+from modelmux.accounts.columns import JSON_VALUES, LEDGER, cells, json_row
 from modelmux.accounts.entry import Entry
 from support.ledgers import entry, full_entry
 
@@ -39,3 +39,9 @@ def test_every_field_has_a_column() -> None:
 def test_what_is_not_known_has_no_value() -> None:
     cost = dict(zip((column.name for column in LEDGER), cells(LEDGER, entry(1, cost=None)), strict=True))
     assert {cost[name] for name in cost if name.startswith("cost_")} == {None}
+
+
+def test_a_row_in_json_has_what_the_conversion_of_each_kind_gives() -> None:
+    row, shown = full_entry(1), json_row(LEDGER, full_entry(1))
+    for column, cell in zip(LEDGER, cells(LEDGER, row), strict=True):
+        assert shown[column.name] == (None if cell is None else JSON_VALUES[column.kind](cell)), column.name

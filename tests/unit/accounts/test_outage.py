@@ -48,7 +48,6 @@ class Outages(RuleBasedStateMachine):
         """It has seen each window once."""
         node = self.world.nodes[name]
         for window in LIMITS:
-            node.book.wait({window: 1})
             node.book.extend(Hold({}), {window: 1}, LIMITS, self.world.now)
             assert run(self.world.exchange(name))
             node.book.extend(Hold({}), {window: 0}, LIMITS, self.world.now)
