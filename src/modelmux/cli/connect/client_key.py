@@ -21,7 +21,7 @@ _REFUSED: Final = {
     "configuration": (
         "the running gateway has other keys than this configuration: restart it, or pass one of its keys with --api-key"
     ),
-    "unknown": (f"pass a virtual key or one of the gateway's server.api_keys with --api-key, or in ${KEY_VARIABLE}"),
+    "unknown": f"pass a virtual key or one of the gateway's server.api_keys with --api-key, or in ${KEY_VARIABLE}",
 }
 
 

@@ -46,9 +46,7 @@ async def add(session: Session, author: Author, at: int, action: str, subject: s
     return number
 
 
-async def page(
-    session: Session, subject: str | None, before: int | None, limits: AuditLimits
-) -> AuditPage:  # fmt: skip
+async def page(session: Session, subject: str | None, before: int | None, limits: AuditLimits) -> AuditPage:
     """See ``DirectoryStore.audit``."""
     last = _LAST if before is None else before
     sizes = await session.fetch(_SIZES, last, subject, limits.rows + 1)

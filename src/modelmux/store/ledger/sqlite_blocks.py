@@ -97,7 +97,8 @@ def _owners(
     """Keys or people that cost most, of which all series count, and how many there are. :param sums: see ``_sums``."""
     (name,), (costs, present) = query.group_by, sums
     (keys,) = connection.execute(_LAST_KEY).fetchone()
-    (owners,) = (getattr(sqlite_series.read(connection, [column]), column) for column in [_COLUMN_OF[name]])
+    column = _COLUMN_OF[name]
+    owners = getattr(sqlite_series.read(connection, [column]), column)
     pairs = zip(itertools.compress(owners, present), itertools.compress(costs, present), strict=True)
     of_owners, count = most_expensive_owners(pairs, keys + 1 if name == "key" else len(costs), query.top)
     named: dict[Group, int] = {}
