@@ -55,7 +55,6 @@ class _Facts(Struct):
 
     :param limit: as it was when a request last asked.
     :param stored: the lease that the store has; None while that is not known, from an exchange until its answer.
-    :param waiting: what each of the requests waits for that wait.
     :param is_lowered: the limit is less than it was when the store was asked last.
     :param recent: what was spent lately, an exponential average times its length.
     :param available: what the store could still lease, at the last exchange.
@@ -72,7 +71,6 @@ class _Facts(Struct):
     others: int = 0
     is_recalled: bool = False
     is_lowered: bool = False
-    waiting: list[int] = []
     stored: int | None = 0
     requested_limit: int = 0
     spent: int | None = None
@@ -146,14 +144,6 @@ class LeaseBook:
         self._waiting[pairs] += sign
         if not self._waiting[pairs]:
             del self._waiting[pairs]
-        for window, amount in amounts.items():
-            facts = self._facts.get(window)
-            if facts is None:
-                continue
-            if sign > 0:
-                facts.waiting.append(amount)
-            else:
-                facts.waiting.remove(amount)
 
     def settle(self, hold: Hold, costs: Mapping[WindowKey, int], now: float) -> None:
         """See ``Slices.settle``."""
@@ -228,7 +218,8 @@ class LeaseBook:
         """
         result = {}
         is_of_all = self._is_exchange_of_all(now) or all_back
-        usable = self._usable() if any(facts.is_recalled for facts in self._facts.values()) else {}
+        awaited = self._awaited()
+        usable = self._awaited(usable=True) if any(facts.is_recalled for facts in self._facts.values()) else {}
         for window, one in list(self.slices):
             facts = self._facts.get(window)
             if facts is None:  # spent without a hold: only written
@@ -236,7 +227,8 @@ class LeaseBook:
             debit = debits.get(window, 0)
             needed = one.held + one.spent - debit
             ahead = 0 if all_back or facts.is_recalled or facts.is_lowered else self._ahead(facts, now)
-            waiting_for = usable.get(window, ()) if facts.is_recalled else facts.waiting
+            all_awaited = awaited.get(window, ())
+            waiting_for = usable.get(window, ()) if facts.is_recalled else all_awaited
             waiting, least = sum(waiting_for), min(waiting_for, default=0)
             useful = (
                 waiting if one.free >= least and not facts.is_lowered else 0
@@ -248,23 +240,26 @@ class LeaseBook:
             keep = max(lease, needed)  # after a cost above its hold, what is held may be more than the lease
             need = max(keep, needed + waiting)
             want = need if lease - needed - waiting >= ahead // 2 else max(need, needed + waiting + ahead)
-            is_left = len(waiting_for) < len(facts.waiting)  # what there is of it is asked all the same
+            is_left = len(waiting_for) < len(all_awaited)  # what there is of it is asked all the same
             if debit or want != lease or facts.stored != lease or is_left or (lease and is_of_all):
                 result[window] = Ask(need, want, facts.limit, keep, max(keep, needed + least))
                 facts.exchanged_at, facts.stored, facts.requested_limit = now, None, facts.limit
             facts.is_lowered = False
         return result
 
-    def _usable(self) -> dict[WindowKey, list[int]]:
-        """What requests wait for, without what they cannot use yet, because they lack an earlier window. Two processes
-        that each kept what they have of one of two windows would both wait in vain for the other."""
-        usable: dict[WindowKey, list[int]] = {}
+    def _awaited(self, *, usable: bool = False) -> dict[WindowKey, list[int]]:
+        """What requests wait for, by window.
+
+        :param usable: without what they cannot use yet, because they lack an earlier window. Two processes that each
+            kept what they have of one of two windows would both wait in vain for the other.
+        """
+        awaited: dict[WindowKey, list[int]] = {}
         for pairs, count in self._waiting.items():
-            first = min(self.missing(dict(pairs)), default=None)
+            first = min(self.missing(dict(pairs)), default=None) if usable else None
             for window, amount in pairs:
                 if first is None or window <= first:
-                    usable.setdefault(window, []).extend([amount] * count)
-        return usable
+                    awaited.setdefault(window, []).extend([amount] * count)
+        return awaited
 
     def granted(self, debits: Mapping[WindowKey, int], grants: Mapping[WindowKey, Grant], now: float) -> None:
         """Take over the answer to ``asks``, and that ``debits`` were written."""
@@ -312,9 +307,10 @@ class LeaseBook:
         return ahead_of(rate, facts.available, holders=2 if facts.others else 1)
 
     def _forget(self, now: float) -> None:
+        awaited = {window for pairs in self._waiting for window, _ in pairs}
         for window, facts in list(self._facts.items()):
             one = self.slices.of(window)
-            is_old = now - facts.used_at > _FORGOTTEN_AFTER and not facts.waiting
+            is_old = now - facts.used_at > _FORGOTTEN_AFTER and window not in awaited
             if is_old and not one.held and not one.spent and facts.stored is not None and facts.stored <= 0:
                 self.slices.forget(window)
                 if facts.spent is not None:
