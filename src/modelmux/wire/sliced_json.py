@@ -14,12 +14,19 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
-from msgspec.structs import astuple, fields, replace
+from msgspec.structs import astuple, replace
 
-#: Bytes of JSON that one call decodes, but for strings: some 5 ms if it consists of empty objects, the worst there is.
+#: Bytes of JSON that one call decodes, but for strings: some 5 ms if it consists of empty objects.
 SLICE: Final = 128 * 1024
-#: Bytes of a string that one call decodes or encodes: some 3 ms if it consists of escapes.
-TEXT_SLICE: Final = 1024 * 1024
+#: What else one call decodes: bytes, some 20 ms if they are one string of escapes, with so many objects and arrays, and
+#: values. Each of those takes less than a microsecond, but for numbers below 1e-294, which take seven.
+ONE_CALL: Final = 8 * 1024 * 1024
+_FEW_OBJECTS: Final = 4_000
+_FEW_VALUES: Final = 10_000
+#: Marks that are looked for one by one: this is quicker where there are few, as in a long text.
+_FEW_MARKS: Final = 200
+#: Bytes of a string that one call decodes or encodes: some 10 ms if it consists of escapes.
+TEXT_SLICE: Final = 4 * 1024 * 1024
 #: Bytes that one call searches: some 2 ms.
 _SEARCHED: Final = 4 * 1024 * 1024
 #: Levels that are split. Each is another pass over the bytes.
@@ -50,6 +57,14 @@ _EMPTY: Final = {b'"': Raw(b'""'), b"{": Raw(b"{}")}
 _any_list: Final = msgspec.json.Decoder(list[Any])
 _objects: Final = msgspec.json.Decoder(dict[str, Raw])
 _arrays: Final = msgspec.json.Decoder(list[Raw])
+
+
+def needs_slices(data: bytes) -> bool:
+    """Whether one call would take long to decode it."""
+    size = len(data)
+    if size <= SLICE or size > ONE_CALL:
+        return size > SLICE
+    return _has_more(data, b",", _FEW_VALUES) or count_objects(data) > _FEW_OBJECTS
 
 
 def count_objects(data: bytes) -> int:
@@ -105,10 +120,28 @@ def text_slices(data: bytes, size: int = TEXT_SLICE) -> Iterator[bytes]:
 
 
 def _count(data: bytes, mark: bytes) -> int:
-    return sum(data.count(mark, begin, begin + _SEARCHED) for begin in range(0, len(data), _SEARCHED))
+    if len(data) <= SLICE:
+        return data.count(mark)
+    position = -1
+    for number in range(_FEW_MARKS):
+        position = data.find(mark, position + 1)
+        if position < 0:
+            return number
+    rest = range(position + 1, len(data), _SEARCHED)
+    return _FEW_MARKS + sum(data.count(mark, begin, begin + _SEARCHED) for begin in rest)
 
 
-def decode_sliced(data: bytes, level: int = 0) -> Any:
+def _has_more(data: bytes, mark: bytes, most: int) -> bool:
+    """Whether there are more than ``most``; where there are, not all of the data is searched."""
+    number = 0
+    for begin in range(0, len(data), SLICE):
+        number += data.count(mark, begin, begin + SLICE)
+        if number > most:
+            return True
+    return False
+
+
+def decode_sliced(data: bytes | memoryview, level: int = 0) -> Any:
     """The same as ``msgspec.json.decode``.
 
     :raises msgspec.DecodeError, UnicodeDecodeError, RecursionError: it is not JSON, but not always for the same reason.
@@ -129,23 +162,24 @@ def _decode_values(values: Iterable[Raw], level: int) -> list[Any]:
     return decode_items(values, _any_list.decode, lambda part: decode_sliced(part, level + 1))
 
 
-def decode_text(data: bytes) -> str:
+def decode_text(data: bytes | memoryview) -> str:
     """A string, decoded in slices: one of 29 MB that consists of escapes takes 80 ms otherwise.
 
     :param data: its JSON.
     :raises msgspec.DecodeError, UnicodeDecodeError: it is no string.
     """
-    if len(data) > TEXT_SLICE:
-        data = data.strip(b" \t\r\n")
+    if len(data) <= TEXT_SLICE:
+        return _text.decode(data)
+    data = bytes(data).strip(b" \t\r\n")
     if len(data) <= TEXT_SLICE or data[:1] != b'"' or data[-1:] != b'"':
         return _text.decode(data)
     parts: list[str] = []
-    begin, end = 1, len(data) - 1
+    view, begin, end = memoryview(data), 1, len(data) - 1
     while begin < end:
         cut = min(begin + max(TEXT_SLICE, 2 * _LONGEST_ESCAPE), end)
         if cut < end:
             cut = _before_character(data, begin, cut)
-        parts.append(_text.decode(b'"%b"' % data[begin:cut]))
+        parts.append(_text.decode(b"".join((b'"', view[begin:cut], b'"'))))  # copied once: a copy is most of the time
         begin = cut
     return "".join(parts)
 
@@ -233,7 +267,7 @@ def encode_text(text: str) -> Raw:
     if len(text) <= TEXT_SLICE:
         return Raw(_encode(text))
     parts = [_encode(text[begin : begin + TEXT_SLICE])[1:-1] for begin in range(0, len(text), TEXT_SLICE)]
-    return Raw(b'"%b"' % b"".join(parts))
+    return Raw(b"".join((b'"', *parts, b'"')))
 
 
 def decode_struct(data: bytes, decoder: msgspec.json.Decoder[S]) -> S:
@@ -256,20 +290,20 @@ def decode_struct(data: bytes, decoder: msgspec.json.Decoder[S]) -> S:
         short = decoder.decode(_encode({**members, **{name: _EMPTY[raw[:1]] for name, raw in long.items()}}))
     except msgspec.ValidationError:
         return decoder.decode(data)
-    for field in fields(type(short)):
-        if field.encode_name in long:
-            text, value = long[field.encode_name], getattr(short, field.name)
+    for name, encoded in zip(short.__struct_fields__, short.__struct_encode_fields__, strict=True):
+        if encoded in long:
+            text, value = long[encoded], getattr(short, name)
             if isinstance(value, Raw):
-                setattr(short, field.name, Raw(text))
+                setattr(short, name, Raw(text))
             elif isinstance(value, str | dict):
-                setattr(short, field.name, decode_sliced(text))
+                setattr(short, name, decode_sliced(text))
             else:  # a struct inside
                 return decoder.decode(data)
     return short
 
 
 def decode_items(
-    items: Iterable[Raw], decode: Callable[[bytes], list[T]], decode_one: Callable[[bytes], T] | None = None
+    items: Iterable[Raw], decode: Callable[[bytes], list[T]], decode_one: Callable[[memoryview], T] | None = None
 ) -> list[T]:
     """The items of an array.
 
@@ -279,7 +313,7 @@ def decode_items(
     decoded: list[T] = []
     for part in slices(items):
         if decode_one is not None and len(part) == 1:
-            decoded.append(decode_one(bytes(part[0])))
+            decoded.append(decode_one(memoryview(part[0])))
         else:
             decoded += decode(b"[" + b",".join(part) + b"]")
     return decoded

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from modelmux.wire import sliced_json
 from modelmux.wire.sliced_json import (
+    ONE_CALL,
+    SLICE,
     count_objects,
     count_values,
     decode_sliced,
@@ -23,6 +25,7 @@ from modelmux.wire.sliced_json import (
     encode_text,
     encode_texts,
     has_larger_object,
+    needs_slices,
     text_slices,
 )
 
@@ -267,14 +270,30 @@ def test_no_call_decodes_or_encodes_more_than_a_slice_of_a_text(monkeypatch: pyt
 
     monkeypatch.setattr(sliced_json, "_text", Watched())
     monkeypatch.setattr(sliced_json, "_encode", watched)
-    text = '\n"😀' * 300_000
+    text = '\n"😀' * 1_000_000
     assert decode_sliced(msgspec.json.encode({"a": [text]})) == {"a": [text]}
     assert bytes(encode_text(text)) == msgspec.json.encode(text)
-    assert sum(sizes) > 3_000_000
+    assert sum(sizes) > 2 * sliced_json.TEXT_SLICE
     assert max(sizes) <= sliced_json.TEXT_SLICE + 2
 
 
 def test_a_large_body_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sliced_json, "_SEARCHED", 7)
-    assert count_objects(b"{[x]}" * 100) == 200
-    assert count_values(b",,x" * 100) == 200
+    for size, few in ((0, 0), (0, 3), (0, 1_000), (1_000, 3)):
+        monkeypatch.setattr(sliced_json, "SLICE", size)
+        monkeypatch.setattr(sliced_json, "_FEW_MARKS", few)
+        assert count_objects(b"{[x]}" * 100) == 200
+        assert count_values(b",,x" * 100) == 200
+        assert count_values(b"x" * 100) == 0
+
+
+def test_what_one_call_decodes_is_a_long_text_or_has_few_values() -> None:
+    few_objects, few_values, text = sliced_json._FEW_OBJECTS, sliced_json._FEW_VALUES, b"x" * SLICE
+    assert not needs_slices(b"," * SLICE)
+    assert not needs_slices(b"x" * ONE_CALL)
+    assert needs_slices(b"x" * (ONE_CALL + 1))
+    for mark, few in ((b"{", few_objects), (b"[", few_objects), (b",", few_values)):
+        assert not needs_slices(text + mark * few)
+        assert needs_slices(text + mark * (few + 1))
+    slowest = 7e-6  # seconds for 1e-320
+    assert slowest * (few_objects + few_values) < 0.1

@@ -16,7 +16,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire.http import find_header
 from modelmux.wire.openai.common import decode_body
 from modelmux.wire.openai.members import check_unknown
-from modelmux.wire.sliced_json import SLICE, decode_sliced
+from modelmux.wire.sliced_json import SLICE, decode_sliced, needs_slices
 
 #: Attempts for a request that the client's SDK already repeats, fallbacks included: its retries and ours multiply.
 ATTEMPTS_OF_A_RETRY: Final = 2
@@ -76,7 +76,7 @@ def _end_user(content: dict[str, Any]) -> str | None:
 
 def _decode(body: bytes) -> dict[str, Any]:
     """:raises InvalidRequest: not a JSON object."""
-    if len(body) > SLICE:
+    if needs_slices(body):
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             content = decode_sliced(body)
             if isinstance(content, dict):

@@ -17,7 +17,7 @@ from modelmux.dialects.openai_chat.request import to_claude_request
 from modelmux.dialects.openai_shared.foreign.rewrite import Rewrite, in_client_terms
 from modelmux.errors import InvalidRequest
 from modelmux.wire.openai.chat_request import ChatRequest, convert_request, decode_object, decode_plain
-from modelmux.wire.sliced_json import SLICE
+from modelmux.wire.sliced_json import needs_slices
 
 _TYPES: Final = ("function", "custom")
 
@@ -33,7 +33,7 @@ def decode(body: bytes) -> tuple[ChatRequest, ClaudeRequest, ReplyPlan]:
     rewrite = Rewrite()
     value = normalise(decode_object(body), rewrite)
     try:
-        request, unknown = convert_request(value, is_large=len(body) > SLICE)
+        request, unknown = convert_request(value, is_large=needs_slices(body))
         translated, plan = to_claude_request(request, unknown)
     except InvalidRequest as error:
         raise in_client_terms(error, rewrite) from None

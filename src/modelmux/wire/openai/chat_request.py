@@ -18,7 +18,7 @@ from modelmux.wire.openai import common
 from modelmux.wire.openai.common import BreakpointMarker, CacheMarker
 from modelmux.wire.openai.members import remove_unknown, shape_of
 from modelmux.wire.openai.sliced_list import SlicedList
-from modelmux.wire.sliced_json import SLICE, decode_sliced
+from modelmux.wire.sliced_json import SLICE, decode_sliced, needs_slices
 
 
 class Closed(Struct, forbid_unknown_fields=True):
@@ -296,7 +296,7 @@ _SLICED: Final = {"messages": SlicedList(ChatMessage, Part), "tools": SlicedList
 def decode_plain(body: bytes) -> ChatRequest | None:
     """Decode a request body that is Chat Completions and nothing else; None if anything else is in it."""
     try:
-        return _decoder.decode(body) if len(body) <= SLICE else _decode_sliced(body)
+        return _decode_sliced(body) if needs_slices(body) else _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
@@ -320,7 +320,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
 
     :raises InvalidRequest: not a JSON object; if msgspec says so, with the name of the field.
     """
-    if len(body) > SLICE:
+    if needs_slices(body):
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             value = decode_sliced(body)
             if isinstance(value, dict):

@@ -15,7 +15,7 @@ from msgspec import Struct
 from modelmux.errors import GatewayError, InvalidRequest
 from modelmux.wire import sliced_json
 from modelmux.wire.json_types import in_json_terms
-from modelmux.wire.sliced_json import SLICE
+from modelmux.wire.sliced_json import needs_slices
 
 T = TypeVar("T")
 S = TypeVar("S", bound=Struct)
@@ -112,7 +112,7 @@ def decode_body(decoder: msgspec.json.Decoder[T], body: bytes, path: str = "") -
 
 def decode_struct(decoder: msgspec.json.Decoder[S], body: bytes, path: str = "") -> S:
     """The same for a struct whose dicts may hold anything; what is long is decoded in slices."""
-    if len(body) > SLICE:
+    if needs_slices(body):
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return sliced_json.decode_struct(body, decoder)
     return decode_body(decoder, body, path)
@@ -120,7 +120,7 @@ def decode_struct(decoder: msgspec.json.Decoder[S], body: bytes, path: str = "")
 
 def decode_any(body: bytes, path: str = "") -> Any:
     """Any JSON; what is long is decoded in slices. :raises InvalidRequest: it is none, or nested too deeply."""
-    if len(body) > SLICE:
+    if needs_slices(body):
         with suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return sliced_json.decode_sliced(body)
     return decode_body(_any, body, path)

@@ -17,7 +17,7 @@ from modelmux.errors import InvalidRequest
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import CacheControlParam, PromptCacheBreakpoint
 from modelmux.wire.openai.responses_members import ImageURL, decode_reported
-from modelmux.wire.sliced_json import SLICE, decode_text
+from modelmux.wire.sliced_json import SLICE, count_objects, decode_text
 
 #: Nested lists and objects of one item. Clients need a dozen; what decodes and encodes items recurses.
 MAX_ITEM_DEPTH: Final = 128
@@ -172,7 +172,7 @@ def decode_head(raw: bytes, path: str) -> Head:
     :raises InvalidRequest: not an object, or nested beyond ``MAX_ITEM_DEPTH``.
     """
     head = common.decode_body(_head_decoder, raw, path)
-    if raw.count(b"{") + raw.count(b"[") > MAX_ITEM_DEPTH and _is_too_deep(decode_any(raw, path)):
+    if count_objects(raw) > MAX_ITEM_DEPTH and _is_too_deep(decode_any(raw, path)):
         raise InvalidRequest("The item is nested too deeply.", param=path, hint=f"At most {MAX_ITEM_DEPTH} levels.")
     return head
 

@@ -14,7 +14,7 @@ from msgspec import Raw, Struct
 from modelmux.wire.openai import common
 from modelmux.wire.openai.common import BreakpointMarker, CacheMarker
 from modelmux.wire.openai.members import Shape, remove_unknown, shape_of
-from modelmux.wire.sliced_json import SLICE, decode_struct
+from modelmux.wire.sliced_json import decode_struct, needs_slices
 
 _SENT_BACK: Final = "openai: a member of a response that is sent back."
 _CALLER: Final = "openai: says which program made the call (`programmatic_tool_calling`)."
@@ -112,7 +112,7 @@ def decode_reported(struct: type[Struct], kind: str, raw: bytes, path: str, unkn
     """
     known = _known.get((struct, kind)) or _learn(struct, kind)
     try:
-        return known.closed.decode(raw) if len(raw) <= SLICE else decode_struct(raw, known.closed)
+        return decode_struct(raw, known.closed) if needs_slices(raw) else known.closed.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         value = common.decode_struct(known.lenient, raw, path)
     unknown += [f"{path}.{name}" for name in remove_unknown(common.decode_any(raw, path), known.shape)]

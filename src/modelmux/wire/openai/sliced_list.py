@@ -34,7 +34,7 @@ class SlicedList:
         """:raises msgspec.DecodeError, UnicodeDecodeError, RecursionError: not always with the place."""
         return decode_items(items, self._decode, self._decode_long)
 
-    def _decode_long(self, item: bytes) -> Any:
+    def _decode_long(self, item: memoryview) -> Any:
         return self.convert([decode_sliced(item)])[0]
 
     def convert(self, values: list[Any]) -> list[Any]:
