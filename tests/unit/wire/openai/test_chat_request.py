@@ -230,7 +230,7 @@ def test_a_large_request_is_decoded_as_a_small_one() -> None:
         assert chat.decode_plain(json.dumps({**value, "messages": [turn] * count + [5]}).encode()) is None
 
 
-@pytest.mark.parametrize("body", [b'"' + b"x" * 200_000 + b'"', b"[" + b"1," * 100_000])
+@pytest.mark.parametrize("body", [b'"' + b"x" * 200_000 + b'"', b"[" + b"1," * 100_000 + b"1]", b"[" + b"1," * 100_000])
 def test_a_large_body_that_is_not_an_object_is_refused(body: bytes) -> None:
     assert chat.decode_plain(body) is None
     with pytest.raises(InvalidRequest):
