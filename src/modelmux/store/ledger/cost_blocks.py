@@ -14,7 +14,8 @@ import itertools
 import struct
 import sys
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import neg
 from typing import Final, Literal, NamedTuple
 
 from modelmux.store.ledger.slots import DAY, Part, additive_parts, first_day, month_of
@@ -84,56 +85,50 @@ def unpack(packed: Packed) -> dict[int, int]:
     return {number: costs[number] for number in itertools.compress(range(count), flags(_present(packed), count))}
 
 
+class Addend(NamedTuple):
+    """What is added of a block.
+
+    :param sign: of its costs; 0 if they are added with those of others. :param usage: whether it tells who has usage.
+    """
+
+    packed: Packed
+    sign: Literal[-1, 0, 1] = 1
+    usage: bool = True
+
+
 class Costs:
-    """Sums of costs. :param most: the highest number of a series."""
+    """Sums of costs: of blocks, and of rows. A row is the number of a series, which may have several, and nano-USD.
 
-    def __init__(self, most: int) -> None:
+    :param most: the highest number of a series.
+    """
+
+    def __init__(self, most: int, addends: Iterable[Addend] = ()) -> None:
         self._count = most + 1
-        self._long = 0
-        self._present = 0
-        self._pairs: list[Iterable[tuple[int, int]]] = []
-
-    def add_packed(self, packed: Packed) -> None:
-        """Add those of a block."""
-        if packed.series:
-            self._pairs.append(_pairs(packed))
-        else:
-            self._long += _long(packed)
-        self._present |= _present(packed)
-
-    def add_usage(self, present: bytes) -> None:
-        """Add who has usage in a block whose costs are added with those of others. :param present: of the block."""
-        self._present |= int.from_bytes(present, "little")
-
-    def add_costs(self, packed: Packed, *, sign: int = 1) -> None:
-        """Add the costs of a block, or take them away, and not who has usage. :param sign: 1 or -1."""
-        if not packed.series:
-            self._long += sign * _long(packed)
-        elif sign > 0:
-            self._pairs.append(_pairs(packed))
-        else:
-            self._pairs.append((series, -cost) for series, cost in _pairs(packed))
-
-    def add(self, rows: Iterable[tuple[int, int]]) -> None:
-        """:param rows: number of a series, which may be there more than once, and nano-USD."""
-        some = list(rows)
-        self._pairs.append(some)
-        self._present |= bits(series for series, _ in some)
+        self.addends = list(addends)
+        self.rows: list[tuple[int, int]] = []
 
     def sums(self) -> tuple[Sequence[int], bytes]:
         """Of each number, nano-USD, and whether that series has usage: 0 or 1.
 
         :raises IndexError: something was added of a series that there is not.
         """
-        if self._present.bit_length() > self._count:
-            raise IndexError(self._present.bit_length())
+        long, present, pairs = 0, bits(series for series, _ in self.rows), [iter(self.rows)]
+        for packed, sign, usage in self.addends:
+            if usage:
+                present |= int.from_bytes(packed.present, "little")
+            if packed.series and sign:
+                pairs.append(_pairs(packed, sign))
+            else:
+                long += sign * _long(packed)
+        if present.bit_length() > self._count:
+            raise IndexError(present.bit_length())
         try:
-            costs = _apart(self._long, self._count).tolist()
+            costs = _apart(long, self._count).tolist()
         except OverflowError as error:
             raise IndexError(self._count) from error
-        for series, cost in itertools.chain.from_iterable(self._pairs):
+        for series, cost in itertools.chain.from_iterable(pairs):
             costs[series] += cost
-        return costs, flags(self._present, self._count)
+        return costs, flags(present, self._count)
 
     def by_series(self) -> dict[int, int]:
         """Of all that have usage."""
@@ -217,8 +212,9 @@ def bits(numbers: Iterable[int]) -> int:
     return int(digits, 2)
 
 
-def _pairs(packed: Packed) -> zip[tuple[int, int]]:
-    return zip(_numbers("I", packed.series), _numbers("q", packed.costs), strict=True)
+def _pairs(packed: Packed, sign: int = 1) -> Iterator[tuple[int, int]]:
+    costs: Iterable[int] = _numbers("q", packed.costs)
+    return zip(_numbers("I", packed.series), costs if sign > 0 else map(neg, costs), strict=True)
 
 
 def _numbers(kind: Literal["I", "q"], packed: bytes) -> array[int]:

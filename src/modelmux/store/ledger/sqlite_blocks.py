@@ -3,7 +3,7 @@ transaction. What comes later is kept beside them, in the transaction of its row
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +14,15 @@ from modelmux.accounts.usage_query import Group, UsageQuery
 from modelmux.accounts.usage_top import in_order
 from modelmux.store.ledger import cost_blocks, sqlite_series
 from modelmux.store.ledger.base import Difference
-from modelmux.store.ledger.cost_blocks import Block, Costs, Packed
+from modelmux.store.ledger.cost_blocks import Addend, Block, Costs, Packed
 from modelmux.store.ledger.most_expensive import OfSeries, most_expensive
+from modelmux.store.ledger.owner_costs import costs_of_owners
+from modelmux.store.ledger.owner_costs import most_expensive as most_expensive_owners
 from modelmux.store.ledger.rollups import Rollup
 from modelmux.store.ledger.slots import QUARTERS, first_day, month_of
 from modelmux.store.ledger.sqlite_rows import COSTS
 from modelmux.store.ledger.usage_groups import TABLES, Series, value_of
-from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, is_alone, most_expensive_owners, parts_of_groups
+from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, is_alone, parts_of_groups
 
 _BEFORE: Final = "SELECT before, blocks_before FROM ledger_sealed"
 _SET_BEFORE: Final = "UPDATE ledger_sealed SET blocks_before = ?"
@@ -82,7 +84,8 @@ def rank(
     else:
         columns = [_COLUMN_OF[name] for name in query.group_by if name in _COLUMN_OF]
         values = sqlite_series.read(connection, [*columns, "groups"])
-        of_series = OfSeries([getattr(values, name) for name in columns], values.groups, *sums)
+        with _damage_told():
+            of_series = OfSeries([getattr(values, name) for name in columns], values.groups, *sums.sums())
         costs, count = most_expensive(of_series, parts, part_of, query.top)
         named = {}
         for number, cost in costs.items():
@@ -91,21 +94,19 @@ def rank(
     return Ranking(in_order(named)[: query.top], max(0, count - query.top))
 
 
-def _owners(
-    connection: sqlite3.Connection, query: UsageQuery, sums: tuple[Sequence[int], bytes]
-) -> tuple[dict[Group, int], int]:
-    """Keys or people that cost most, of which all series count, and how many there are. :param sums: see ``_sums``."""
-    (name,), (costs, present) = query.group_by, sums
+def _owners(connection: sqlite3.Connection, query: UsageQuery, costs: Costs) -> tuple[dict[Group, int], int]:
+    """Keys or people that cost most, of which all series count, and how many there are."""
+    (name,) = query.group_by
     (keys,) = connection.execute(_LAST_KEY).fetchone()
     column = _COLUMN_OF[name]
     owners = getattr(sqlite_series.read(connection, [column]), column)
-    pairs = zip(itertools.compress(owners, present), itertools.compress(costs, present), strict=True)
-    of_owners, count = most_expensive_owners(pairs, keys + 1 if name == "key" else len(costs), query.top)
+    with _damage_told():
+        sums = costs_of_owners(costs, owners, keys + 1 if name == "key" else len(owners))
     named: dict[Group, int] = {}
-    for number, cost in of_owners.items():
+    for number, cost in most_expensive_owners(sums, query.top).items():
         (text,) = connection.execute(_NAME_OF[name], (number,)).fetchone()
         named[text or None,] = cost
-    return named, count
+    return named, sums.used.count(1)
 
 
 def add_late(connection: sqlite3.Connection, quarters: Rollup) -> None:
@@ -138,7 +139,7 @@ def make_next(connection: sqlite3.Connection) -> bool:
         return False
     costs, others = Costs(sqlite_series.last(connection)), [one for one in _known(connection, block) if one != block]
     for part in cost_blocks.chosen(range(block.first, block.end), others)[0]:
-        costs.add_packed(_read(connection, part))
+        costs.addends.append(Addend(_read(connection, part)))
     _write(connection, block, costs.by_series())
     return True
 
@@ -170,30 +171,35 @@ def repair(connection: sqlite3.Connection, month: int) -> None:
             _make_anew(connection, block.first)
 
 
-def _sums(connection: sqlite3.Connection, low: int, high: int, sealed: int) -> tuple[Sequence[int], bytes]:
-    """See ``Costs.sums``."""
+def _sums(connection: sqlite3.Connection, low: int, high: int, sealed: int) -> Costs:
     days, edges = cost_blocks.full_days(low, high, sealed)
     known = _known(connection, Block(days.start - _THIRD, len(days) + 2 * _THIRD))
     blocks, others = cost_blocks.chosen(days, known)
     thirds = cost_blocks.rests(blocks, known)
     costs = Costs(sqlite_series.last(connection))
+    for third, rest in thirds.items():
+        costs.addends.append(Addend(_read(connection, third), usage=False))
+        costs.addends += (Addend(_read(connection, block), -1, usage=False) for block in rest)
+    for block in blocks:
+        if block.days == 1 and cost_blocks.longer(block.first)[0] in thirds:
+            (present,) = connection.execute(_READ_PRESENT, block).fetchone()
+            costs.addends.append(Addend(Packed(b"", b"", present), 0))
+        else:
+            costs.addends.append(Addend(_read(connection, block)))
+        costs.rows += connection.execute(_LATE, (block.first, block.end))
+    for some in others:
+        costs.rows += connection.execute(_COSTS["usage_day"], (some.start, some.stop))
+    for part in edges:
+        costs.rows += connection.execute(_COSTS[part.table], (part.low, part.high))
+    return costs
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
+    """:raises sqlite3.DatabaseError: a block has a series that there is not."""
     try:
-        for third, rest in thirds.items():
-            costs.add_costs(_read(connection, third))
-            for block in rest:
-                costs.add_costs(_read(connection, block), sign=-1)
-        for block in blocks:
-            if block.days == 1 and cost_blocks.longer(block.first)[0] in thirds:
-                costs.add_usage(*connection.execute(_READ_PRESENT, block).fetchone())
-            else:
-                costs.add_packed(_read(connection, block))
-            costs.add(connection.execute(_LATE, (block.first, block.end)))
-        for some in others:
-            costs.add(connection.execute(_COSTS["usage_day"], (some.start, some.stop)))
-        for part in edges:
-            costs.add(connection.execute(_COSTS[part.table], (part.low, part.high)))
-        return costs.sums()
-    except IndexError:  # a series that there is not
+        yield
+    except IndexError:
         raise sqlite3.DatabaseError(_DAMAGED) from None
 
 

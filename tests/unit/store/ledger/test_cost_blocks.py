@@ -23,7 +23,7 @@ from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import Group, UsageQuery
 from modelmux.store.base import StoreFailed
 from modelmux.store.ledger import cost_blocks, sqlite_ranks, sqlite_series, sqlite_verify
-from modelmux.store.ledger.cost_blocks import Block, Costs, Packed
+from modelmux.store.ledger.cost_blocks import Addend, Block, Costs, Packed
 from modelmux.store.ledger.slots import first_day, month_of
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
 from support.ledgers import DAY, HOUR, QUARTER, START, TAGS, correction, entry, id_at
@@ -326,10 +326,8 @@ def test_packed_costs_are_those_of_before(some: dict[int, int], others: dict[int
     packed = cost_blocks.pack(some)
     assert not cost_blocks.is_damaged(packed)
     assert cost_blocks.unpack(packed) == some
-    costs = Costs(5000)
-    costs.add_packed(packed)
-    costs.add(others.items())
-    costs.add_packed(packed)
+    costs = Costs(5000, [Addend(packed), Addend(packed)])
+    costs.rows += others.items()
     assert costs.by_series() == {
         series: 2 * some.get(series, 0) + others.get(series, 0) for series in some.keys() | others.keys()
     }

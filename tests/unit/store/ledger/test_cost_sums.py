@@ -3,14 +3,16 @@ group that costs as much as the last one is missing."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from array import array
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.store.ledger import cost_blocks, usage_ranks
-from modelmux.store.ledger.cost_blocks import Block
+from modelmux.store.ledger import cost_blocks, owner_costs, usage_ranks
+from modelmux.store.ledger.cost_blocks import Addend, Block, Costs, Packed
+from modelmux.store.ledger.owner_costs import OwnerCosts, costs_of_owners, most_expensive
 from modelmux.store.ledger.slots import first_day, month_of
 from support.ledgers import DAY, START
 
@@ -35,15 +37,65 @@ def test_costs_of_a_third_less_its_other_days_are_those_of_its_days(
         assert len(rest) + 1 < len(days) - len(rest), "it reads less"
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9))), st.integers(1, 7))
-def test_the_most_expensive_alone_are_those_of_all_groups(series: list[tuple[int, int]], most: int) -> None:
-    costs: defaultdict[int, int] = defaultdict(int)
-    for number, cost in series:
-        costs[number] += cost
-    chosen, used = usage_ranks.most_expensive_owners(iter(series), 6, most)
-    assert used == len(costs)
+@given(st.dictionaries(st.integers(0, 5), st.integers(-9, 9)), st.integers(1, 7))
+def test_the_most_expensive_alone_are_those_of_all_groups(costs: dict[int, int], most: int) -> None:
+    sums = OwnerCosts([costs.get(number, 0) for number in range(6)], bytearray(number in costs for number in range(6)))
     expected = usage_ranks.at_least_as_expensive(costs, most) if costs else []
-    assert chosen == {number: costs[number] for number in expected}
+    assert most_expensive(sums, most) == {number: costs[number] for number in expected}
+
+
+#: Numbers of series -> costs.
+COSTS = st.dictionaries(st.integers(0, 30), st.integers(-(1 << 40), 1 << 40))
+
+
+@given(
+    st.lists(st.tuples(COSTS, st.sampled_from([(1, True), (1, False), (-1, False), (0, True)])), max_size=4),
+    st.lists(st.tuples(st.integers(0, 30), st.integers(-9, 9))),
+    st.lists(st.integers(0, 5), min_size=31, max_size=40),
+)
+def test_costs_of_owners_are_those_of_their_series_whatever_was_asked_before(
+    blocks: list[tuple[dict[int, int], tuple[Any, bool]]], rows: list[tuple[int, int]], owners: list[int]
+) -> None:
+    costs, used = [0] * 7, bytearray(7)
+    for packed, (sign, usage) in blocks:
+        for series, cost in packed.items():
+            costs[owners[series]] += sign * cost
+            used[owners[series]] |= usage
+    # What has a cost has usage, too, in a block of more days: a day that is taken from it has some of those.
+    for series in {series for packed, _ in blocks for series in packed}:
+        used[owners[series]] = 1
+    for series, cost in rows:
+        costs[owners[series]] += cost
+        used[owners[series]] = 1
+    known = {series: 0 for packed, _ in blocks for series in packed}
+    for _ in range(2):
+        some = Costs(len(owners) - 1, [Addend(cost_blocks.pack(known))])
+        some.addends += (Addend(cost_blocks.pack(one), sign, usage=usage) for one, (sign, usage) in blocks)
+        some.rows += rows
+        assert costs_of_owners(some, array("I", owners), 7) == OwnerCosts(costs, used)
+
+
+def test_blocks_are_added_up_by_owner_once_while_they_stay_the_same() -> None:
+    owner_costs._of_blocks.cache_clear()
+    packed, owners = cost_blocks.pack(dict.fromkeys(range(24), 5)), array("I", [1, 2] * 12)
+    for count in range(3):
+        costs = Costs(len(owners) - 1, [Addend(packed)])
+        assert costs_of_owners(costs, owners, 4 + count).costs == [0, 60, 60, *[0] * (count + 1)]
+        owners.extend([3 + count] * 8)  # new series, of a new key
+    assert owner_costs._of_blocks.cache_info().misses == 1
+    costs = Costs(len(owners) - 1, [Addend(cost_blocks.pack(dict.fromkeys(range(24), 6)))])
+    assert costs_of_owners(costs, owners, 9).costs[1] == 72, "they were made anew"
+
+
+@pytest.mark.parametrize("rows", [[(9, 1)], []])
+def test_a_series_that_there_is_not_is_an_error(rows: list[tuple[int, int]]) -> None:
+    packed = Packed(b"", b"", b"") if rows else cost_blocks.pack({9: 1})
+    costs = Costs(7, [Addend(packed)])
+    costs.rows += rows
+    with pytest.raises(IndexError):
+        costs_of_owners(costs, array("I", [0] * 8), 1)
+    with pytest.raises(IndexError):
+        costs.sums()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,64 @@
+"""What keys or people cost of which all series count: sums of blocks, and what was used before, after and later.
+
+Blocks of days that are over rarely change, and a page that is loaded again asks for the same ones. To add them up by
+key takes most of the time, so the sums of the last two questions are kept. Their key is the bytes of the blocks
+themselves: sums of a block that was made anew are never taken for those of before.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import itertools
+from array import array
+from collections.abc import Iterable, MutableSequence
+from typing import NamedTuple
+
+from modelmux.store.ledger.cost_blocks import Addend, Costs
+
+
+class OwnerCosts(NamedTuple):
+    """By number of a key or person: nano-USD, and 1 for one that has usage, else 0."""
+
+    costs: MutableSequence[int]
+    used: bytearray
+
+
+def costs_of_owners(costs: Costs, owners: array[int], count: int) -> OwnerCosts:
+    """
+    :param owners: by number of a series, that of its key or person. :param count: more than the highest of them.
+    :raises IndexError: something was added of a series that there is not.
+    """
+    # Series are added all the time: those after the last one of the blocks change nothing in their sums.
+    last = max((8 * len(one.packed.present) for one in costs.addends), default=0)
+    before = _of_blocks(tuple(costs.addends), owners[:last].tobytes())
+    rest = count - len(before.costs)
+    sums = OwnerCosts([*before.costs, *itertools.repeat(0, rest)], before.used + bytes(rest))
+    _add(sums, ((owners[series], cost) for series, cost in costs.rows))
+    return sums
+
+
+def most_expensive(sums: OwnerCosts, most: int) -> dict[int, int]:
+    """Those that cost most, and those that cost as much as the last of them: number -> cost."""
+    least = heapq.nlargest(most, itertools.compress(sums.costs, sums.used))[-1:]
+    if not least:
+        return {}
+    (limit,) = least
+    return {number: cost for number, cost in enumerate(sums.costs) if cost >= limit and sums.used[number]}
+
+
+@functools.lru_cache(maxsize=2)
+def _of_blocks(addends: tuple[Addend, ...], owners: bytes) -> OwnerCosts:
+    """Not to be changed."""
+    numbers = array("I", owners)
+    sums = OwnerCosts([0] * (max(numbers, default=-1) + 1), bytearray(max(numbers, default=-1) + 1))
+    costs, used = Costs(len(numbers) - 1, addends).sums()
+    _add(sums, zip(itertools.compress(numbers, used), itertools.compress(costs, used), strict=True))
+    return sums
+
+
+def _add(sums: OwnerCosts, some: Iterable[tuple[int, int]]) -> None:
+    costs, used = sums
+    for number, cost in some:
+        costs[number] += cost
+        used[number] = 1
