@@ -76,10 +76,7 @@ def check_accounts(accounts: AccountsConfig) -> None:
         if not is_tag_name(name):
             message = f"{_shown(name)} is not the name of a tag, which has up to 64 of a-z, 0-9, _, . and -"
             problems.append(Problem(("accounts", "tags", index), message))
-    for index, name in enumerate(accounts.end_user_headers):
-        sentence = _header_problem(name.strip()) or ""
-        if sentence:
-            problems.append(Problem(("accounts", "end_user_headers", index), sentence))
+    problems += _header_problems(accounts)
     for problem, remedy in (*_outage_problems(accounts), *_webhook_problems(accounts)):
         problems.append(problem)
         hint = hint or remedy
@@ -175,12 +172,16 @@ def header_names(headers: Sequence[str]) -> tuple[bytes, ...]:
     return tuple(name.strip().lower().encode("ascii") for name in headers)
 
 
-def _header_problem(name: str) -> str | None:
-    if not _TOKEN.fullmatch(name):
-        return f"{_shown(name)} is not the name of a header"
-    if name.lower() in _CREDENTIALS:
-        return f"{_shown(name)} has a credential, so it cannot name the end user"
-    return None
+def _header_problems(accounts: AccountsConfig) -> Iterator[Problem]:
+    """Of settings that name a header of requests."""
+    users = [(("end_user_headers", index), name.strip()) for index, name in enumerate(accounts.end_user_headers)]
+    address = [] if accounts.address_header is None else [(("address_header",), accounts.address_header)]
+    for named, cannot in ((users, "name the end user"), (address, "tell an address")):
+        for path, name in named:
+            if not _TOKEN.fullmatch(name):
+                yield Problem(("accounts", *path), f"{_shown(name)} is not the name of a header")
+            elif name.lower() in _CREDENTIALS:
+                yield Problem(("accounts", *path), f"{_shown(name)} has a credential, so it cannot {cannot}")
 
 
 def _shown(text: str) -> str:

@@ -92,7 +92,9 @@ def check_value(value: Any, kind: Any, limits: Meta | None, path: KeyPath) -> tu
     if kind in _PARSED:
         try:
             parsed = kind.parse(value)
-        except ValueError:
+        except ValueError as error:
+            if str(error) != kind.expected:  # it says more
+                problem = Problem(path, f"{_describe_value(value, secret=kind is Secret)}; expected {error}")
             return None, [problem]
         return (parsed, []) if _within(parsed, limits) else (None, [problem])
     try:

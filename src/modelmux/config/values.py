@@ -8,6 +8,9 @@ from typing import Final, Self
 _NUMBER: Final = r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+)\s*([a-zµ]*)\s*"
 _SECONDS: Final = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _DAY: Final = _SECONDS["d"]
+#: A century. What is longer is a mistake, and more than a date can be away from another one.
+_MOST_SECONDS: Final = 36_500 * _DAY
+_TOO_LONG: Final = "a duration of at most 36500d, a century"
 _BYTES: Final = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "k": 2**10, "kib": 2**10, "m": 2**20, "mib": 2**20,
                  "g": 2**30, "gib": 2**30}  # fmt: skip
 
@@ -32,10 +35,12 @@ class Seconds(float):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """:raises ValueError: not a duration, or a negative one."""
+        """:raises ValueError: not a duration, a negative one, or more than a century."""
         number = _scaled(value, _SECONDS) if isinstance(value, str) else _number(value)
-        if number is None or not 0 <= number < float("inf"):
+        if number is None or not number >= 0:
             raise ValueError(cls.expected)
+        if number > _MOST_SECONDS:
+            raise ValueError(_TOO_LONG)
         return cls(number)
 
     def __str__(self) -> str:
@@ -51,14 +56,16 @@ class Milliseconds(int):
 
     @classmethod
     def parse(cls, value: object) -> Self:
-        """:raises ValueError: not a duration, or a negative one."""
+        """:raises ValueError: not a duration, a negative one, or more than a century."""
         if isinstance(value, str) and not value.strip().isdigit():
             number = _scaled(value, _SECONDS)
             number = None if number is None else 1000 * number
         else:
             number = _number(float(value) if isinstance(value, str) else value)
-        if number is None or not 0 <= number < 2**53:
+        if number is None or not number >= 0:
             raise ValueError(cls.expected)
+        if number > 1000 * _MOST_SECONDS:
+            raise ValueError(_TOO_LONG)
         return cls(round(number))
 
     def __str__(self) -> str:

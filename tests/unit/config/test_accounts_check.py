@@ -85,6 +85,9 @@ def test_budgets_and_limits_that_would_refuse_nothing_are_an_error(accounts: dic
             )
             for name in ("Authorization", "x-api-key", "Cookie", "proxy-authorization", "x-goog-api-key")
         ),
+        ({"address_header": "x forwarded"}, "accounts.address_header: 'x forwarded' is not the name of a header"),
+        ({"address_header": "Authorization"},
+         "accounts.address_header: 'Authorization' has a credential, so it cannot tell an address"),
         ({"webhook_secret": "file:/run/secrets/webhook"}, ("accounts.webhook_secret: it names a variable or a file, "
          "which is not read: the name would be the key")),
         ({"webhook_secret": "changeme"}, "accounts.webhook_secret: it is a well-known example from manuals"),
@@ -129,6 +132,7 @@ def test_a_limit_that_needs_accounts_is_told_with_file_and_line(setting: str, va
 
 def test_what_can_be_used() -> None:
     assert problems(zone="Europe/Berlin", tags=["app", "a.b-c_1"], end_user_headers=[" X-OpenWebUI-User-Email "]) == []
+    assert problems(address_header="X-Forwarded-For") == []
     assert header_names([" X-B ", "x-a"]) == (b"x-b", b"x-a")
 
 
