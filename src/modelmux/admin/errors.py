@@ -118,6 +118,6 @@ def accounts_off(what: str) -> AccountsOff:
     )
 
 
-def no_record(kind: str, id: str, may: str = "see") -> NoSuchRecord:
+def no_record(kind: str, id: str, may: str = "see", hint: str = "Check the id.") -> NoSuchRecord:
     """:param kind: ``key`` and so on. :param may: ``see`` or ``change``."""
-    return NoSuchRecord(f"There is no {kind} {id[:80]!r} that you may {may}.", param="id", hint="Check the id.")
+    return NoSuchRecord(f"There is no {kind} {id[:80]!r} that you may {may}.", param="id", hint=hint)

@@ -24,6 +24,7 @@ from modelmux.store.traces.record import Tokens, Trace, TracedRequest, plain_rec
 from modelmux.telemetry.records import Outcome
 
 _MS: Final = 1000
+_OTHER_NODE: Final = "Check the id. Of several nodes, each has what it served itself: ask the admin API of that one."
 
 
 class RecordParams(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -117,7 +118,7 @@ async def read_record(call: Call) -> Reply:
     """That of an id of a record; else the latest with an id of the client, the gateway, Vertex AI or the trace."""
     found = await asyncio.to_thread(_find, call)
     if found is None:
-        raise no_record("record of a request", call.path["id"])
+        raise no_record("record of a request", call.path["id"], hint=_OTHER_NODE)
     captured: Bodies = "gone" if found.trace.request.is_captured else "none"
     return Reply(
         RecordDetail(
@@ -133,7 +134,7 @@ async def read_bodies(call: Call) -> Reply:
     """Whoever reads them leaves a row in the audit log first; without accounts, a line in the log."""
     found = await asyncio.to_thread(_find, call)
     if found is None or found.capture is None:
-        raise no_record("captured request", call.path["id"])
+        raise no_record("captured request", call.path["id"], hint=_OTHER_NODE)
     request = found.capture.request
     id = request.row_id or request.request_id
     shown = {id: {"key": request.key, "person": None, "request_id": request.request_id}}

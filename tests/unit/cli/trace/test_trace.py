@@ -237,6 +237,7 @@ def test_what_is_not_there_has_a_remedy(folder: Path, tmp_path_factory: pytest.T
     unknown = run(folder, "req_9")
     assert (unknown.code, unknown.stdout) == (1, "")
     assert "no request has the id req_9" in unknown.stderr
+    assert "Of several nodes, each has what it served itself." in unknown.stderr
     assert "The latest 10,000 requests are kept, for 7 days at most." in unknown.stderr
     assert "No records are kept at the moment. Set traces.enabled = true" in unknown.stderr
     on = run(folder, "req_9", "--set", "traces.enabled=true")
