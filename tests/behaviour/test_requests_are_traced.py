@@ -317,6 +317,39 @@ async def test_a_trace_begins_here_where_the_client_has_none(receiver: Receiver)
     assert {one.trace_id for one in receiver.spans} == {root.trace_id}
 
 
+@pytest.mark.parametrize("dialect", BODIES)
+@pytest.mark.parametrize("client", [SAMPLED | {"tracestate": "a=1"}, {}], ids=["of the client", "begun here"])
+async def test_calls_say_which_trace_they_belong_to_where_that_is_wanted(
+    receiver: Receiver, dialect: str, client: dict[str, str]
+) -> None:
+    busy = error_reply(529, {"error": {"type": "overloaded_error", "message": "busy"}})
+    app = gateway(
+        receiver, busy, message_reply(), environment={"OTEL_TRACES_SAMPLER": "parentbased_always_on"},
+        telemetry={"propagate": True},
+    )  # fmt: skip
+    assert (await ended(app, dialect, client)).status == 200
+    spans = receiver.steady_spans
+    attempts = sorted((one for one in spans if one.name == "POST"), key=lambda one: one.start_time_unix_nano)
+    calls = [dict(call.headers) for call in app._upstream.calls]
+    assert [call[b"traceparent"].decode() for call in calls] == [
+        f"00-{one.trace_id.hex()}-{one.span_id.hex()}-01" for one in attempts
+    ]
+    assert len(attempts) == 2
+    assert len({one.trace_id for one in spans}) == 1
+    assert {call.get(b"tracestate") for call in calls} == ({b"a=1"} if client else {None})
+    assert all(not call.head for call in app._upstream.calls), "the header is sent, too"
+
+
+@pytest.mark.parametrize("propagate", [True, False])
+async def test_calls_say_that_a_trace_is_not_sampled_or_nothing(receiver: Receiver, propagate: bool) -> None:
+    app = gateway(receiver, message_reply(), telemetry={"propagate": propagate})
+    await ended(app, "openai_chat", {"traceparent": f"00-{TRACE}-{PARENT}-00"})
+    (call,) = app._upstream.calls
+    sent = dict(call.headers).get(b"traceparent")
+    assert re.fullmatch(rb"00-%b-[0-9a-f]{16}-00" % TRACE.encode(), sent) if propagate else sent is None
+    assert not receiver.spans
+
+
 async def test_a_collector_that_fails_costs_the_client_nothing_and_is_counted(receiver: Receiver) -> None:
     receiver.status = 400  # what is not repeated
     app = gateway(receiver, message_reply())

@@ -25,6 +25,10 @@ class TelemetryConfig(Struct, forbid_unknown_fields=True, kw_only=True):
             example=["errors", "slow>30s"],
         ),
     ] = []
+    propagate: Annotated[
+        bool,
+        doc("Calls to Vertex AI have the header traceparent, for a proxy on the way that traces."),
+    ] = False
     usage_attributes: Annotated[
         bool, doc("Spans have the tokens of requests; false where the traces of clients have them already.")
     ] = True

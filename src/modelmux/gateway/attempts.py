@@ -240,8 +240,12 @@ class Attempts:
         )
         resend = self._services.retry_policy.max_attempts > 1  # retries are off: nothing may be paid for twice
         http_call = replace(http_call, resend=resend, on_sent=call.record.mark_sent)
+        tracer, exchange = self._services.tracer, self._exchange
+        if tracer is not None and tracer.propagates:
+            call.record.sent_context = sent = tracer.context_of_call(exchange.inbound.headers, exchange.attempts)
+            http_call = replace(http_call, headers=[*http_call.headers, *sent.headers], head=b"")
         call.record.server = http_call.origin.host
-        capture = capture_of(self._exchange.client)
+        capture = capture_of(exchange.client)
         if capture is not None:
             capture.note_call(call.record.number, prepared.encoded)
         reply = await self._services.upstream.send(http_call)

@@ -247,7 +247,7 @@ class Exchange:
         self._close_record(now)
         outcome = outcome_of(error, client_disconnected=client_disconnected)
         has_left = outcome == names.OUTCOME_CLIENT_DISCONNECTED
-        parent, trace, is_sampled = trace_of(inbound.headers, tracer, services.runtime.new_id)
+        parent, trace, is_sampled = trace_of(inbound.headers, tracer, services.runtime.new_id, self.attempts)
         record = ExchangeRecord(
             request_id=inbound.request_id,
             dialect=self.dialect.name,

@@ -72,6 +72,7 @@ class OpenTelemetry:
             redact=redact,
             sent_as=span_names(replace(config.telemetry, genai=self._genai)),
             keep=keep_rules(config.telemetry),
+            propagates=config.telemetry.propagate,
         )
 
     @property

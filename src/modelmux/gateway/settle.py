@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from modelmux.errors import GatewayDraining, GatewayError, RequestError, UpstreamError, UpstreamRefused
 from modelmux.telemetry import names
-from modelmux.telemetry.records import ExchangeRecord, Outcome
+from modelmux.telemetry.records import AttemptRecord, ExchangeRecord, Outcome
 from modelmux.telemetry.trace_context import TraceContext, read_trace_context
+from modelmux.telemetry.tracing.spans import TRACE_DIGITS
 from modelmux.telemetry.tracing.tracer import Tracer
 
 #: Statuses of an upstream's error that the client caused.
@@ -45,14 +46,21 @@ def with_kept_trace(record: ExchangeRecord, tracer: Tracer | None, ended_at: flo
 
 
 def trace_of(
-    headers: Sequence[tuple[bytes, bytes]], tracer: Tracer | None, new_id: Callable[[int], str]
+    headers: Sequence[tuple[bytes, bytes]],
+    tracer: Tracer | None,
+    new_id: Callable[[int], str],
+    attempts: Sequence[AttemptRecord] = (),
 ) -> tuple[TraceContext | None, str | None, bool]:
     """The trace of a request: as its client sent it, its id, and whether it is kept.
 
     :param headers: of the request. :param tracer: None where nothing is traced: then only clients begin traces.
+    :param attempts: whose calls may have said already which trace they belong to.
     """
     parent = read_trace_context(headers)
     if tracer is None:
         return (None, None, False) if parent is None else (parent, parent.trace_id, parent.sampled)
-    trace_id = new_id(32) if parent is None else parent.trace_id
+    sent = next((one.sent_context for one in attempts if one.sent_context is not None), None)
+    if sent is not None:
+        return parent, sent.trace_id, sent.sampled
+    trace_id = new_id(TRACE_DIGITS) if parent is None else parent.trace_id
     return parent, trace_id, tracer.is_sampled(trace_id, parent)

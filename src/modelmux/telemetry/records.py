@@ -22,6 +22,7 @@ from modelmux.errors import (
     UpstreamRefused,
     UpstreamUnreachable,
 )
+from modelmux.telemetry.trace_context import SentContext
 from modelmux.wire.anthropic import Usage
 from modelmux.wire.http import Headers
 
@@ -56,6 +57,7 @@ class AttemptRecord(Struct):
     :param stop_reason: of the reply; None if it had none, because it broke off.
     :param server, status: host that was called, and HTTP status of its reply.
     :param body: of the request, until it is known what it used.
+    :param sent_context: the trace that the call said it belongs to; None if it said nothing.
     """
 
     number: int
@@ -82,6 +84,7 @@ class AttemptRecord(Struct):
     stop_reason: str | None = None
     server: str | None = None
     status: int | None = None
+    sent_context: SentContext | None = None
 
     def mark_sent(self) -> None:
         """The request begins to leave."""

@@ -1,4 +1,4 @@
-"""The trace that a request belongs to, by the header ``traceparent`` (W3C Trace Context, level 1)."""
+"""The trace that a request or a call belongs to, by the header ``traceparent`` (W3C Trace Context, level 1)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 HEADER: Final = b"traceparent"
+_STATE: Final = b"tracestate"
 _PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 #: A version that does not exist; and the one that has these four fields and no more.
 _INVALID: Final = b"ff"
@@ -25,6 +26,30 @@ class TraceContext(Struct, frozen=True):
     trace_id: str
     parent_id: str
     sampled: bool
+
+
+class SentContext(Struct, frozen=True):
+    """What a call says of the trace that it belongs to.
+
+    :param span_id: of the call's own span, 16 hexadecimal digits. :param sampled: the trace was chosen before the call.
+    :param state: what the client's own tracing system says of it, as it came; empty if it said nothing.
+    """
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+    state: bytes = b""
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """``traceparent``, and ``tracestate`` where there is one."""
+        parent = f"00-{self.trace_id}-{self.span_id}-{int(self.sampled):02x}".encode()
+        return [(HEADER, parent), *([(_STATE, self.state)] if self.state else ())]
+
+
+def read_trace_state(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """What a request with a valid context says beside it. :param headers: with names in lower case."""
+    return b",".join(value for name, value in headers if name == _STATE)
 
 
 def read_trace_context(headers: Sequence[tuple[bytes, bytes]]) -> TraceContext | None:

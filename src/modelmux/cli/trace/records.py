@@ -94,8 +94,8 @@ class Records:
             exit_with_error(["there are no records of requests yet"], hints)
         bounds = (
             f"The latest {MOST_REQUESTS:,} requests are kept, for {DAYS} days at most. A request is there a second "
-            "after its end. `modelmux trace` lists the latest; the log also has requests without a valid key. Of several "
-            "nodes, each has what it served itself."
+            "after its end. `modelmux trace` lists the latest; the log also has requests without a valid key. "
+            "Of several nodes, each has what it served itself."
         )
         exit_with_error([f"no request has the id {one_line(id)}"], [*hints, bounds])
 

@@ -26,6 +26,7 @@ from modelmux.wire.http import find_raw_header
 PROVIDER: Final = "gcp.vertex_ai"
 _NANO: Final = 10**9
 SPAN_DIGITS: Final = 16
+TRACE_DIGITS: Final = 32
 _SERVER_ERROR: Final = 500
 #: What HTTP said of a response inside which an error came.
 _OK: Final = 200
@@ -238,7 +239,7 @@ def _attempt_span(settled: Settled, attempt: AttemptRecord, parent: str, new_id:
     return Span(
         name="POST",
         kind="client",
-        id=new_id(SPAN_DIGITS),
+        id=new_id(SPAN_DIGITS) if attempt.sent_context is None else attempt.sent_context.span_id,
         parent=parent,
         start=settled.at(attempt.started_at),
         end=settled.at(settled.clock if attempt.ended_at is None else attempt.ended_at),

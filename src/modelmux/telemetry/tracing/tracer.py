@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from modelmux.accounts.entry import KEYLESS
 from modelmux.config.telemetry_check import KeepRules
 from modelmux.runtime import Runtime
 from modelmux.telemetry.records import AttemptRecord, ExchangeRecord
-from modelmux.telemetry.trace_context import TraceContext
+from modelmux.telemetry.trace_context import SentContext, TraceContext, read_trace_context, read_trace_state
 from modelmux.telemetry.tracing.exporter import Exporter
 from modelmux.telemetry.tracing.keep import keeps
 from modelmux.telemetry.tracing.sampling import Sampler
-from modelmux.telemetry.tracing.spans import SPAN_DIGITS, Settled, spans_of
+from modelmux.telemetry.tracing.spans import SPAN_DIGITS, TRACE_DIGITS, Settled, spans_of
 
 
 class Tracer:
@@ -23,6 +25,7 @@ class Tracer:
     :param cost_of: what attempts cost together, in USD as a decimal; None if it is unknown.
     :param redact: removes secrets from what clients chose.
     :param sent_as: see ``genai_names.span_names``. :param keep: what is kept beside what the sampler chooses.
+    :param propagates: calls to Vertex AI say which trace they belong to.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class Tracer:
         redact: Callable[[str], str],
         sent_as: Mapping[str, str | None],
         keep: KeepRules | None = None,
+        propagates: bool = False,
     ) -> None:
         self._sampler = sampler
         self._exporter = exporter
@@ -47,6 +51,20 @@ class Tracer:
         self._redact = redact
         self._sent_as = sent_as
         self._keep = keep
+        self.propagates = propagates
+
+    def context_of_call(self, headers: Sequence[tuple[bytes, bytes]], attempts: Sequence[AttemptRecord]) -> SentContext:
+        """For the call of an attempt. :param headers: of the request. :param attempts: so far, all of one trace."""
+        span_id = self.new_span_id()
+        before = next((one.sent_context for one in attempts if one.sent_context is not None), None)
+        if before is not None:
+            return replace(before, span_id=span_id)
+        parent = read_trace_context(headers)
+        if parent is None:
+            trace_id = self._runtime.new_id(TRACE_DIGITS)
+            return SentContext(trace_id, span_id, self.is_sampled(trace_id, None))
+        sampled = self.is_sampled(parent.trace_id, parent)
+        return SentContext(parent.trace_id, span_id, sampled, read_trace_state(headers))
 
     def is_sampled(self, trace_id: str, parent: TraceContext | None) -> bool:
         """Whether the spans of a request are made. :param parent: as its client sent it."""
