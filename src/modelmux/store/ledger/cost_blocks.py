@@ -128,11 +128,11 @@ class Costs:
         if self._present.bit_length() > self._count:
             raise IndexError(self._present.bit_length())
         try:
-            costs = _apart(self._long, self._count).tolist()
+            costs = _apart(self._long, self._count)
+            for series, cost in itertools.chain.from_iterable(self._pairs):
+                costs[series] += cost
         except OverflowError as error:
             raise IndexError(self._count) from error
-        for series, cost in itertools.chain.from_iterable(self._pairs):
-            costs[series] += cost
         return costs, flags(self._present, self._count)
 
     def by_series(self) -> dict[int, int]:

@@ -3,7 +3,6 @@ transaction. What comes later is kept beside them, in the transaction of its row
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +19,7 @@ from modelmux.store.ledger.rollups import Rollup
 from modelmux.store.ledger.slots import QUARTERS, first_day, month_of
 from modelmux.store.ledger.sqlite_rows import COSTS
 from modelmux.store.ledger.usage_groups import TABLES, Series, value_of
-from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, is_alone, most_expensive_owners, parts_of_groups
+from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, parts_of_groups
 
 _BEFORE: Final = "SELECT before, blocks_before FROM ledger_sealed"
 _SET_BEFORE: Final = "UPDATE ledger_sealed SET blocks_before = ?"
@@ -45,12 +44,8 @@ _SERIES: Final = (
     "SELECT k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s CROSS JOIN ledger_key AS k "
     "ON k.number = s.key WHERE s.number = ?"
 )
-#: A dimension that has very many values -> the name of its number.
-_NAME_OF: Final = {
-    "key": "SELECT name FROM ledger_key WHERE number = ?",
-    "person": "SELECT person FROM ledger_series WHERE number = ?",
-}
 _LAST_KEY: Final = "SELECT coalesce(max(number), 0) FROM ledger_key"
+#: A dimension that has very many values -> its numbers.
 _COLUMN_OF: Final = {"key": "keys", "person": "people"}
 _LABELS: Final = ("key", "person", "team", "model", "tags")
 _DAMAGED: Final = "a block of costs is damaged: modelmux usage verify --repair makes it anew"
@@ -76,36 +71,24 @@ def rank(
     parts, part_of = parts_of_groups(query, groups)
     if not parts:
         return NO_RANKING
-    sums = _sums(connection, low, high, sealed)
-    if len(query.group_by) == 1 and is_alone(parts, part_of):
-        named, count = _owners(connection, query, sums)
-    else:
-        columns = [_COLUMN_OF[name] for name in query.group_by if name in _COLUMN_OF]
-        values = sqlite_series.read(connection, [*columns, "groups"])
-        of_series = OfSeries([getattr(values, name) for name in columns], values.groups, *sums)
-        costs, count = most_expensive(of_series, parts, part_of, query.top)
-        named = {}
-        for number, cost in costs.items():
-            series: Series = (number, *connection.execute(_SERIES, (number,)).fetchone())
-            named[tuple(value_of(series, name) for name in query.group_by)] = cost
-    return Ranking(in_order(named)[: query.top], max(0, count - query.top))
-
-
-def _owners(
-    connection: sqlite3.Connection, query: UsageQuery, sums: tuple[Sequence[int], bytes]
-) -> tuple[dict[Group, int], int]:
-    """Keys or people that cost most, of which all series count, and how many there are. :param sums: see ``_sums``."""
-    (name,), (costs, present) = query.group_by, sums
+    costs, used = _sums(connection, low, high, sealed)
+    columns = [_COLUMN_OF[name] for name in query.group_by if name in _COLUMN_OF]
+    is_alone = parts == 1 and min(part_of) == 0  # all series count, whatever their group
+    values = sqlite_series.read(connection, columns if is_alone else [*columns, "groups"])
+    of_series = OfSeries(
+        [getattr(values, name) for name in columns], bytes(len(costs)) if is_alone else values.groups, costs, used
+    )
     (keys,) = connection.execute(_LAST_KEY).fetchone()
-    column = _COLUMN_OF[name]
-    owners = getattr(sqlite_series.read(connection, [column]), column)
-    pairs = zip(itertools.compress(owners, present), itertools.compress(costs, present), strict=True)
-    of_owners, count = most_expensive_owners(pairs, keys + 1 if name == "key" else len(costs), query.top)
+    count = keys + 1 if columns[0] == "keys" else len(costs)
+    try:
+        found = most_expensive(of_series, count, parts, part_of, query.top)
+    except IndexError:  # an owner that there is not
+        raise sqlite3.DatabaseError(_DAMAGED) from None
     named: dict[Group, int] = {}
-    for number, cost in of_owners.items():
-        (text,) = connection.execute(_NAME_OF[name], (number,)).fetchone()
-        named[text or None,] = cost
-    return named, count
+    for number, cost in found.costs.items():
+        series: Series = (number, *connection.execute(_SERIES, (number,)).fetchone())
+        named[tuple(value_of(series, name) for name in query.group_by)] = cost
+    return Ranking(in_order(named)[: query.top], max(0, found.groups - query.top))
 
 
 def add_late(connection: sqlite3.Connection, quarters: Rollup) -> None:

@@ -7,7 +7,6 @@ groups that it shows, and of all together.
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
@@ -63,33 +62,11 @@ def parts_of_groups(query: UsageQuery, groups: Sequence[Series]) -> tuple[int, l
     """
     names = [name for name in query.group_by if name not in _MANY]
     parts: dict[Group, int] = {}
-    part_of = [-1] * (max((group[0] for group in groups), default=0) + 1)
+    part_of = [0] + [-1] * max((group[0] for group in groups), default=0)  # no group has the number 0
     for group in groups:
         if all(matches(group, *condition) for condition in query.where):
             part_of[group[0]] = parts.setdefault(tuple(value_of(group, name) for name in names), len(parts))
     return len(parts), part_of
-
-
-def is_alone(parts: int, part_of: Sequence[int]) -> bool:
-    """Whether all series count, whatever their group. :param parts, part_of: see ``parts_of_groups``."""
-    return parts == 1 and min(part_of[1:]) == 0  # no group has the number 0
-
-
-def most_expensive_owners(series: Iterable[tuple[int, int]], count: int, most: int) -> tuple[dict[int, int], int]:
-    """Those that cost most, of keys or people of which all series count, as ``at_least_as_expensive`` has them.
-
-    :param series: of each with usage, the number of its key or person, which is below ``count``, and its cost.
-    :returns: number -> cost of these; how many have usage.
-    """
-    costs, is_used = [0] * count, bytearray(count)
-    for number, cost in series:
-        costs[number] += cost
-        is_used[number] = 1
-    least = heapq.nlargest(most, itertools.compress(costs, is_used))[-1:]
-    if not least:
-        return {}, 0
-    (limit,) = least
-    return {number: cost for number, cost in enumerate(costs) if cost >= limit and is_used[number]}, is_used.count(1)
 
 
 def at_least_as_expensive(costs: Mapping[Numbered, int], most: int) -> list[Numbered]:

@@ -3,13 +3,10 @@ group that costs as much as the last one is missing."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.store.ledger import cost_blocks, usage_ranks
+from modelmux.store.ledger import cost_blocks
 from modelmux.store.ledger.cost_blocks import Block
 from modelmux.store.ledger.slots import first_day, month_of
 from support.ledgers import DAY, START
@@ -33,21 +30,3 @@ def test_costs_of_a_third_less_its_other_days_are_those_of_its_days(
         days = [block for block in known if block.days == 1 and third.first <= block.first < third.end]
         assert sorted([*rest, *(block for block in single if block in days)]) == sorted(days), "each of them once"
         assert len(rest) + 1 < len(days) - len(rest), "it reads less"
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-9, 9))), st.integers(1, 7))
-def test_the_most_expensive_alone_are_those_of_all_groups(series: list[tuple[int, int]], most: int) -> None:
-    costs: defaultdict[int, int] = defaultdict(int)
-    for number, cost in series:
-        costs[number] += cost
-    chosen, used = usage_ranks.most_expensive_owners(iter(series), 6, most)
-    assert used == len(costs)
-    expected = usage_ranks.at_least_as_expensive(costs, most) if costs else []
-    assert chosen == {number: costs[number] for number in expected}
-
-
-@pytest.mark.parametrize(
-    ("parts", "part_of", "expected"), [(1, [-1, 0, 0], True), (1, [-1, 0, -1], False), (2, [-1, 0, 1], False)]
-)
-def test_all_series_count_alone_where_no_group_is_left_out(parts: int, part_of: list[int], expected: bool) -> None:
-    assert usage_ranks.is_alone(parts, part_of) == expected
