@@ -10,7 +10,7 @@ python -m bench costliest [DIALECT ...]               search the requests that c
 python -m bench lag                                  how long large requests hold the event loop
 python -m bench accounts [--parts]                   what rows, journal, budgets and limits add to a request, and which
                                                      part of it takes how long
-python -m bench ledger [--rows N] [--keys N] [--folder DIR]
+python -m bench ledger [--rows N] [--keys N] [--folder DIR] [--questions [all|many]]
                                                      size and CPU time of a ledger's rows, the time of reports and of
                                                      pages, and what many keys cost
 python -m bench pages [--rows N] [--rate N] [--rounds N] [--seconds N] [--folder DIR]
@@ -157,7 +157,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     ledger_parser.add_argument(
         "--folder", type=Path, help="where the ledger is, or will be and stay; without it, it is deleted"
     )
-    ledger_parser.add_argument("--questions", action="store_true", help="only: every kind of question about usage")
+    ledger_parser.add_argument(
+        "--questions", nargs="?", choices=("all", "many"), const="all", default="",
+        help="only: every kind of question about usage, or the 360 about very many keys or people",
+    )  # fmt: skip
     _add_scale(commands)
     commands.add_parser("costliest").add_argument("dialects", nargs="*", choices=[[], *PATHS], metavar="DIALECT")
     profile_parser = commands.add_parser("profile")
@@ -221,7 +224,7 @@ def main() -> None:
         case "lag":
             sys.exit(lag.main())
         case "ledger":
-            ledger.main(options.rows, options.keys, options.folder, only_questions=options.questions)
+            ledger.main(options.rows, options.keys, options.folder, questions=options.questions)
         case "leases":
             simulation.main(plan_of(options), Costs(cores=options.cores), options.cases)
         case _:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -33,9 +34,10 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _LONG: Final = 1.0
 
 
-def main(rows: int, keys: int, folder: Path | None, *, only_questions: bool = False) -> None:
-    """Fill a ledger, unless the folder has one, and measure. :param only_questions: see ``usage_questions``."""
-    measure = _measure_questions if only_questions else _measure
+def main(rows: int, keys: int, folder: Path | None, *, questions: str = "") -> None:
+    """Fill a ledger, unless the folder has one, and measure. :param questions: only ``all`` of ``usage_questions``,
+    or those of ``many`` groups."""
+    measure = partial(_measure_questions, only_many=questions == "many") if questions else _measure
     if folder is not None:
         asyncio.run(measure(folder / "accounts.db", rows, keys))
         return
@@ -43,10 +45,10 @@ def main(rows: int, keys: int, folder: Path | None, *, only_questions: bool = Fa
         asyncio.run(measure(Path(temporary) / "accounts.db", rows, keys))
 
 
-async def _measure_questions(path: Path, rows: int, keys: int) -> None:
+async def _measure_questions(path: Path, rows: int, keys: int, *, only_many: bool) -> None:
     await fill_file(path, rows, keys)
     ledger = SqliteLedger(path, TAGS, busy_timeout=60.0)
-    await usage_questions.measure(ledger)
+    await usage_questions.measure(ledger, only_many=only_many)
     await ledger.aclose()
 
 

@@ -123,11 +123,11 @@ class Costs:
         if present.bit_length() > self._count:
             raise IndexError(present.bit_length())
         try:
-            costs = _apart(long, self._count).tolist()
+            costs = _apart(long, self._count)
+            for series, cost in itertools.chain.from_iterable(pairs):
+                costs[series] += cost
         except OverflowError as error:
             raise IndexError(self._count) from error
-        for series, cost in itertools.chain.from_iterable(pairs):
-            costs[series] += cost
         return costs, flags(present, self._count)
 
     def by_series(self) -> dict[int, int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,6 +19,8 @@ from typing import Final, NamedTuple
 
 #: Bytes of rough sums, at most.
 _MOST_SUMS: Final = 8_000_000
+#: Groups that are not the first of their owner, before rough sums of owners are too high for those of their groups.
+_MOST_OTHERS: Final = 2_000
 #: Groups whose exact sums are reached soon enough.
 _FEW_SUMS: Final = 32_768
 #: Bits of a sum of series of which one in 100 costs more, in units. The unit is doubled where sums get too large.
@@ -55,35 +58,63 @@ class Expensive(NamedTuple):
     groups: int
 
 
-def most_expensive(of: OfSeries, parts: int, part_of: Sequence[int], most: int) -> Expensive:
+def most_expensive(of: OfSeries, count: int, parts: int, part_of: Sequence[int], most: int) -> Expensive:
     """A group is an owner, or a pair of them, with a part: some teams, models and tags.
 
-    :param parts: how many. :param part_of: by number of teams, models and tags; -1 if they do not count.
-    :param most: how many groups, at least 1.
+    :param count: more than the highest number of the first owners. :param parts: how many.
+    :param part_of: by number of teams, models and tags; -1 if they do not count. :param most: groups, at least 1.
     """
     owners = of.owners[0]
     values: Sequence[int] = owners if len(of.owners) == 1 else _joined(*of.owners)
-    count = max(owners, default=0) + 1
-    is_large = count * parts > _MOST_SUMS
-    if is_large or min(part_of[1:], default=0) < 0:
+    if min(part_of, default=0) < 0:
         counts = bytes(map([part >= 0 for part in part_of].__getitem__, of.groups))
         of = of._replace(used=_both(of.used, counts))
     if count * parts <= _FEW_SUMS:
         exact = _ExactSums(of, values, part_of)
         return Expensive(exact.of_series(most), len(exact))
-    is_by_pairs = len(of.owners) > 1
-    if is_by_pairs and parts > 1:  # else rough sums of the first of a pair are enough, and pairs are counted
-        owners = _first_with(values)
-        count, is_by_pairs = len(owners), False
-    if is_large:
-        with_parts = _joined(owners, array("I", map([max(0, part) for part in part_of].__getitem__, of.groups)))
-        rough = _RoughSums(of, _first_with(with_parts), len(owners), 1, [min(part, 0) for part in part_of])
+    groups = _groups(of, values, count, parts, part_of)
+    if groups is not None:
+        rough = _RoughSums(of, owners, count, 1, part_of)  # of all groups of an owner, which are enough
     else:
-        rough = _RoughSums(of, owners, count, parts, part_of)
+        rough = _rough_sums(of, values, count, parts, part_of)
     rough.add_all()
     levels = rough.levels()
     costs = _exact_costs(of, values, part_of, rough, _level(levels, most, of.used.count(1)), most)
-    return Expensive(costs, len(set(itertools.compress(values, of.used))) if is_by_pairs else levels.total())
+    return Expensive(costs, levels.total() if groups is None else groups)
+
+
+def _groups(of: OfSeries, values: Sequence[int], count: int, parts: int, part_of: Sequence[int]) -> int | None:
+    """How many groups have usage, if about as many as first owners: most keys have one person, most people one team.
+
+    :param values: of owners, or of pairs. :returns: None if they are more, or are counted with their sums.
+    """
+    if len(of.owners) > 1:
+        return len(set(itertools.compress(values, of.used))) if parts == 1 else None
+    if parts == 1:
+        return None
+    first, others = [-1] * count, set[tuple[int, int]]()
+    columns = (of.owners[0], map(part_of.__getitem__, of.groups))
+    for owner, part in zip(*(itertools.compress(column, of.used) for column in columns), strict=True):
+        if first[owner] != part:
+            if first[owner] < 0:
+                first[owner] = part
+                continue
+            others.add((owner, part))
+            if len(others) > _MOST_OTHERS:
+                return None
+    return count - first.count(-1) + len(others)
+
+
+def _rough_sums(of: OfSeries, values: Sequence[int], count: int, parts: int, part_of: Sequence[int]) -> _RoughSums:
+    """A byte for each group that there may be; for each that there is, if those are too many."""
+    owners = of.owners[0]
+    if len(of.owners) > 1:
+        owners = _first_with(values)
+        count = len(owners)
+    if count * parts <= _MOST_SUMS:
+        return _RoughSums(of, owners, count, parts, part_of)
+    with_parts = _joined(owners, array("I", map([max(0, part) for part in part_of].__getitem__, of.groups)))
+    return _RoughSums(of, _first_with(with_parts), len(owners), 1, part_of)
 
 
 class _RoughSums:
@@ -93,19 +124,18 @@ class _RoughSums:
     """
 
     def __init__(self, of: OfSeries, owners: array[int], count: int, parts: int, part_of: Sequence[int]) -> None:
-        self._of, self._owners = of, owners
+        self._of, self.owners = of, owners
         self._sums = [bytearray(count) for _ in range(parts)]
-        others = [*self._sums, bytearray(count)]  # the last, which is -1, too: of what does not count
-        self._sums_of = [others[part] for part in part_of]
+        #: By number of teams, models and tags; the first of all if there is one part.
+        self._sums_of = [self._sums[part] for part in part_of] if parts > 1 else self._sums
         #: Of a unit, as a power of two.
         self.unit = _unit(of, count * parts)
         #: Owners whose sums were too large, and began again.
         self._large: set[int] = set()
 
     def add_all(self) -> None:
-        columns = (
-            itertools.compress(column, self._of.used) for column in (self._owners, self._of.groups, self._of.costs)
-        )
+        groups = self._of.groups if len(self._sums) > 1 else bytes(len(self.owners))
+        columns = (itertools.compress(column, self._of.used) for column in (self.owners, groups, self._of.costs))
         sums_of, unit, most = self._sums_of, self.unit, _MOST_LARGE
         for owner, group, cost in zip(*columns, strict=True):
             try:
@@ -132,8 +162,8 @@ class _RoughSums:
             owners[:] = _either(owners, sums.translate(table))
         for owner in self._large:
             owners[owner] = 1
-        numbers = itertools.compress(range(len(self._owners)), map(list(owners).__getitem__, self._owners))
-        return [number for number in numbers if self._of.used[number]]
+        found = bytes(map(list(owners).__getitem__, self.owners))
+        return [match.start() for match in re.finditer(b"\1", _both(found, self._of.used))]
 
 
 class _ExactSums:

@@ -12,9 +12,12 @@ import heapq
 import itertools
 from array import array
 from collections.abc import Iterable, MutableSequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from modelmux.store.ledger.cost_blocks import Addend, Costs
+
+#: Owners that may come until sums of blocks are added up anew.
+_SPARE: Final = 4_096
 
 
 class OwnerCosts(NamedTuple):
@@ -27,13 +30,14 @@ class OwnerCosts(NamedTuple):
 def costs_of_owners(costs: Costs, owners: array[int], count: int) -> OwnerCosts:
     """
     :param owners: by number of a series, that of its key or person. :param count: more than the highest of them.
-    :raises IndexError: something was added of a series that there is not.
+    :raises IndexError: something was added of a series or an owner that there is not.
     """
-    # Series are added all the time: those after the last one of the blocks change nothing in their sums.
+    # Series and keys are added all the time: what came after the blocks changes nothing in their sums.
     last = max((8 * len(one.packed.present) for one in costs.addends), default=0)
-    before = _of_blocks(tuple(costs.addends), owners[:last].tobytes())
-    rest = count - len(before.costs)
-    sums = OwnerCosts([*before.costs, *itertools.repeat(0, rest)], before.used + bytes(rest))
+    before = _of_blocks(tuple(costs.addends), owners[:last].tobytes(), -(-count // _SPARE) * _SPARE)
+    if any(before.used[count:]):
+        raise IndexError(count)
+    sums = OwnerCosts(before.costs[:count], before.used[:count])
     _add(sums, ((owners[series], cost) for series, cost in costs.rows))
     return sums
 
@@ -48,10 +52,10 @@ def most_expensive(sums: OwnerCosts, most: int) -> dict[int, int]:
 
 
 @functools.lru_cache(maxsize=2)
-def _of_blocks(addends: tuple[Addend, ...], owners: bytes) -> OwnerCosts:
-    """Not to be changed."""
+def _of_blocks(addends: tuple[Addend, ...], owners: bytes, count: int) -> OwnerCosts:
+    """Not to be changed. :raises IndexError: see ``costs_of_owners``."""
     numbers = array("I", owners)
-    sums = OwnerCosts([0] * (max(numbers, default=-1) + 1), bytearray(max(numbers, default=-1) + 1))
+    sums = OwnerCosts([0] * count, bytearray(count))
     costs, used = Costs(len(numbers) - 1, addends).sums()
     _add(sums, zip(itertools.compress(numbers, used), itertools.compress(costs, used), strict=True))
     return sums

@@ -22,7 +22,7 @@ from modelmux.store.ledger.rollups import Rollup
 from modelmux.store.ledger.slots import QUARTERS, first_day, month_of
 from modelmux.store.ledger.sqlite_rows import COSTS
 from modelmux.store.ledger.usage_groups import TABLES, Series, value_of
-from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, is_alone, parts_of_groups
+from modelmux.store.ledger.usage_ranks import NO_RANKING, Ranking, parts_of_groups
 
 _BEFORE: Final = "SELECT before, blocks_before FROM ledger_sealed"
 _SET_BEFORE: Final = "UPDATE ledger_sealed SET blocks_before = ?"
@@ -47,12 +47,13 @@ _SERIES: Final = (
     "SELECT k.name, s.person, s.team, s.model, s.tags FROM ledger_series AS s CROSS JOIN ledger_key AS k "
     "ON k.number = s.key WHERE s.number = ?"
 )
-#: A dimension that has very many values -> the name of its number.
-_NAME_OF: Final = {
-    "key": "SELECT name FROM ledger_key WHERE number = ?",
-    "person": "SELECT person FROM ledger_series WHERE number = ?",
-}
 _LAST_KEY: Final = "SELECT coalesce(max(number), 0) FROM ledger_key"
+#: Numbers of what has very many values -> its name.
+_NAME_OF: Final = {
+    "keys": "SELECT name FROM ledger_key WHERE number = ?",
+    "people": "SELECT person FROM ledger_series WHERE number = ?",
+}
+#: A dimension that has very many values -> its numbers.
 _COLUMN_OF: Final = {"key": "keys", "person": "people"}
 _LABELS: Final = ("key", "person", "team", "model", "tags")
 _DAMAGED: Final = "a block of costs is damaged: modelmux usage verify --repair makes it anew"
@@ -79,34 +80,31 @@ def rank(
     if not parts:
         return NO_RANKING
     sums = _sums(connection, low, high, sealed)
-    if len(query.group_by) == 1 and is_alone(parts, part_of):
-        named, count = _owners(connection, query, sums)
-    else:
-        columns = [_COLUMN_OF[name] for name in query.group_by if name in _COLUMN_OF]
-        values = sqlite_series.read(connection, [*columns, "groups"])
-        with _damage_told():
-            of_series = OfSeries([getattr(values, name) for name in columns], values.groups, *sums.sums())
-        costs, count = most_expensive(of_series, parts, part_of, query.top)
-        named = {}
-        for number, cost in costs.items():
-            series: Series = (number, *connection.execute(_SERIES, (number,)).fetchone())
-            named[tuple(value_of(series, name) for name in query.group_by)] = cost
-    return Ranking(in_order(named)[: query.top], max(0, count - query.top))
-
-
-def _owners(connection: sqlite3.Connection, query: UsageQuery, costs: Costs) -> tuple[dict[Group, int], int]:
-    """Keys or people that cost most, of which all series count, and how many there are."""
-    (name,) = query.group_by
+    columns = [_COLUMN_OF[name] for name in query.group_by if name in _COLUMN_OF]
     (keys,) = connection.execute(_LAST_KEY).fetchone()
-    column = _COLUMN_OF[name]
-    owners = getattr(sqlite_series.read(connection, [column]), column)
-    with _damage_told():
-        sums = costs_of_owners(costs, owners, keys + 1 if name == "key" else len(owners))
+    count = keys + 1 if columns[0] == "keys" else sqlite_series.last(connection) + 1
     named: dict[Group, int] = {}
-    for number, cost in most_expensive_owners(sums, query.top).items():
-        (text,) = connection.execute(_NAME_OF[name], (number,)).fetchone()
-        named[text or None,] = cost
-    return named, sums.used.count(1)
+    if len(query.group_by) == 1 and parts == 1 and min(part_of) == 0:  # all series count, whatever their group
+        owners = getattr(sqlite_series.read(connection, columns), columns[0])
+        with _damage_told():
+            of_owners = costs_of_owners(sums, owners, count)
+        for number, cost in most_expensive_owners(of_owners, query.top).items():
+            (text,) = connection.execute(_NAME_OF[columns[0]], (number,)).fetchone()
+            named[text or None,] = cost
+        return _ranking(named, of_owners.used.count(1), query.top)
+    values = sqlite_series.read(connection, [*columns, "groups"])
+    with _damage_told():
+        of_series = OfSeries([getattr(values, name) for name in columns], values.groups, *sums.sums())
+        found = most_expensive(of_series, count, parts, part_of, query.top)
+    for number, cost in found.costs.items():
+        series: Series = (number, *connection.execute(_SERIES, (number,)).fetchone())
+        named[tuple(value_of(series, name) for name in query.group_by)] = cost
+    return _ranking(named, found.groups, query.top)
+
+
+def _ranking(costs: Mapping[Group, int], groups: int, most: int) -> Ranking:
+    """:param costs: of the most expensive, and of those that cost as much as the last one. :param groups: in all."""
+    return Ranking(in_order(costs)[:most], max(0, groups - most))
 
 
 def add_late(connection: sqlite3.Connection, quarters: Rollup) -> None:

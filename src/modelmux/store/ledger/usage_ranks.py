@@ -62,16 +62,11 @@ def parts_of_groups(query: UsageQuery, groups: Sequence[Series]) -> tuple[int, l
     """
     names = [name for name in query.group_by if name not in _MANY]
     parts: dict[Group, int] = {}
-    part_of = [-1] * (max((group[0] for group in groups), default=0) + 1)
+    part_of = [0] + [-1] * max((group[0] for group in groups), default=0)  # no group has the number 0
     for group in groups:
         if all(matches(group, *condition) for condition in query.where):
             part_of[group[0]] = parts.setdefault(tuple(value_of(group, name) for name in names), len(parts))
     return len(parts), part_of
-
-
-def is_alone(parts: int, part_of: Sequence[int]) -> bool:
-    """Whether all series count, whatever their group. :param parts, part_of: see ``parts_of_groups``."""
-    return parts == 1 and min(part_of[1:]) == 0  # no group has the number 0
 
 
 def at_least_as_expensive(costs: Mapping[Numbered, int], most: int) -> list[Numbered]:

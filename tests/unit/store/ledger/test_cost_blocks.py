@@ -22,7 +22,7 @@ from modelmux.accounts.cost import Cost
 from modelmux.accounts.entry import Entry
 from modelmux.accounts.usage_query import Group, UsageQuery
 from modelmux.store.base import StoreFailed
-from modelmux.store.ledger import cost_blocks, sqlite_ranks, sqlite_series, sqlite_verify
+from modelmux.store.ledger import cost_blocks, most_expensive, sqlite_ranks, sqlite_series, sqlite_verify
 from modelmux.store.ledger.cost_blocks import Addend, Block, Costs, Packed
 from modelmux.store.ledger.slots import first_day, month_of
 from modelmux.store.ledger.sqlite_ledger import SqliteLedger
@@ -281,6 +281,21 @@ async def test_what_series_are_of_is_repaired(
     for names in GROUPS:
         query = replace(query, group_by=names)
         assert await fast_answer(ledger, query, 3) == slow_answer(rows, query, 3)
+
+
+async def test_a_key_that_there_is_not_is_told_of(
+    ledger: SqliteLedger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_series, "SIZE", 1)
+    monkeypatch.setattr(most_expensive, "_FEW_SUMS", 0)  # else numbers are no indexes
+    await ledger.append([entry(cost, START + DAY, key=f"k{cost}", cost=Cost(input=cost)) for cost in (7, 3)])
+    await ledger.seal_days(START + 2 * DAY)
+    execute(path, "UPDATE series_block SET keys = x'ffffffff' WHERE first = 1")
+    query = UsageQuery(start=START, end=START + 2 * DAY, group_by=("key",), top=1)
+    with pytest.raises(StoreFailed, match="usage verify --repair"):
+        await ledger.usage(query)
+    assert await ledger.verify(repair=True)
+    assert [row.cost.total for row in await ledger.usage(query)] == [7, 3]
 
 
 async def test_a_damaged_block_is_told_of(ledger: SqliteLedger, path: Path) -> None:

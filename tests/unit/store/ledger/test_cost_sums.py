@@ -87,6 +87,15 @@ def test_blocks_are_added_up_by_owner_once_while_they_stay_the_same() -> None:
     assert costs_of_owners(costs, owners, 9).costs[1] == 72, "they were made anew"
 
 
+@pytest.mark.parametrize("owner", [5, 4_095, 4_096, (1 << 32) - 1])
+@pytest.mark.parametrize("is_of_block", [True, False])
+def test_an_owner_that_there_is_not_is_an_error(owner: int, is_of_block: bool) -> None:
+    costs = Costs(1, [Addend(cost_blocks.pack({1: 1}))] if is_of_block else [])
+    costs.rows += [] if is_of_block else [(1, 1)]
+    with pytest.raises(IndexError):
+        costs_of_owners(costs, array("I", [0, owner]), 5)
+
+
 @pytest.mark.parametrize("rows", [[(9, 1)], []])
 def test_a_series_that_there_is_not_is_an_error(rows: list[tuple[int, int]]) -> None:
     packed = Packed(b"", b"", b"") if rows else cost_blocks.pack({9: 1})
@@ -96,10 +105,3 @@ def test_a_series_that_there_is_not_is_an_error(rows: list[tuple[int, int]]) -> 
         costs_of_owners(costs, array("I", [0] * 8), 1)
     with pytest.raises(IndexError):
         costs.sums()
-
-
-@pytest.mark.parametrize(
-    ("parts", "part_of", "expected"), [(1, [-1, 0, 0], True), (1, [-1, 0, -1], False), (2, [-1, 0, 1], False)]
-)
-def test_all_series_count_alone_where_no_group_is_left_out(parts: int, part_of: list[int], expected: bool) -> None:
-    assert usage_ranks.is_alone(parts, part_of) == expected

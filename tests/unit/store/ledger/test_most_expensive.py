@@ -43,7 +43,7 @@ def slow_sums(of: OfSeries, part_of: list[int]) -> Sums:
 def check(of: OfSeries, part_of: list[int], most: int) -> None:
     sums = slow_sums(of, part_of)
     least = sorted(sums.values(), reverse=True)[:most]
-    answer = most_expensive(of, max([0, *part_of]) + 1, part_of, most)
+    answer = most_expensive(of, max(of.owners[0], default=0) + 1, max([0, *part_of]) + 1, part_of, most)
     assert answer.groups == len(sums)
     assert len(answer.costs) == len({group_of(of, part_of, number) for number in answer.costs})
     assert {group_of(of, part_of, number): cost for number, cost in answer.costs.items()} == {
@@ -64,12 +64,13 @@ costs = st.one_of(
     st.sampled_from([0, 8_000_000]),
     st.sampled_from([-1, -1, -1, 32_768]),
     st.sampled_from([0, 3, 7, 60]),
+    st.sampled_from([0, 1, 2_000]),
     st.sampled_from([(0,), (1,), (0, 1)]),
 )
 @settings(max_examples=400)
 def test_the_most_expensive_are_those_of_the_exact_sums(
     series: list[tuple[int, int, int, int, bool]], part_of: list[int], most: int, large: int, sums: int, few: int,
-    bits: int, owners: tuple[int, ...],
+    bits: int, others: int, owners: tuple[int, ...],
 ) -> None:  # fmt: skip
     columns = [list(column) for column in zip(*series, strict=True)] or [[], [], [], [], []]
     of = OfSeries(
@@ -80,6 +81,7 @@ def test_the_most_expensive_are_those_of_the_exact_sums(
         patch.setattr(tested, "_MOST_SUMS", sums)
         patch.setattr(tested, "_FEW_SUMS", few)
         patch.setattr(tested, "_BITS", bits)
+        patch.setattr(tested, "_MOST_OTHERS", others)
         check(of, part_of, most)
 
 
@@ -102,4 +104,22 @@ def test_few_groups_are_added_up_exactly(
     of = OfSeries([owners], array("I", (dice.randrange(1, 3) for _ in range(count))), some, b"\1" * count)
     monkeypatch.setattr(tested, "_FEW_SUMS", 0)
     check(of, [-1, 0, 1], 20)
+    assert some.exact < count // 4
+
+
+@pytest.mark.parametrize("moved", [0, 40])
+def test_few_groups_are_added_up_where_nearly_everyone_is_in_one_team(
+    moved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rough sums of people are then enough, and those who were in two teams are still two groups each."""
+    dice, count, people = random.Random(1), 60_000, 15_000
+    some = Costs(int(dice.gauss(500_000_000, 60_000_000)) for _ in range(count))
+    owners = array("I", (dice.randrange(people) for _ in range(count)))
+    teams = array(
+        "I", (1 + (owner + (owner < moved and number > count // 2)) % 9 for number, owner in enumerate(owners))
+    )
+    for name in ("_FEW_SUMS", "_MOST_SUMS"):
+        monkeypatch.setattr(tested, name, 0)
+    monkeypatch.setattr(tested, "_first_with", None)  # which takes the longest
+    check(OfSeries([owners], teams, some, b"\1" * count), [0, *range(9)], 20)
     assert some.exact < count // 4
