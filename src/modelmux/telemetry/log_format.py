@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from modelmux.telemetry.loggable import escaped
 from modelmux.telemetry.terminal_line import terminal_line
 
 Event = dict[str, Any]
@@ -48,12 +49,8 @@ def render_fields(record: LogRecord) -> Event:
     event: Event = {"timestamp": _timestamp(record.time), "level": record.level, "event": record.event}
     for key, value in record.fields.items():
         if value is not None:
-            event[key] = value if type(value) is not str or value.isprintable() else _escaped(value)
+            event[key] = value if type(value) is not str or value.isprintable() else escaped(value)
     return event
-
-
-def _escaped(text: str) -> str:
-    return text.encode("unicode_escape").decode("ascii")
 
 
 def _timestamp(time: float) -> str:
@@ -87,7 +84,7 @@ def console_line(event: Event) -> str:
 
 def _shown(value: Any) -> str:
     text = str(value) if isinstance(value, (int, float)) else repr(value)
-    return text if text.isprintable() else _escaped(text)
+    return escaped(text)
 
 
 def formatter_for(style: str, columns: Callable[[], int] | None) -> Formatter:

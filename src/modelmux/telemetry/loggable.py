@@ -37,3 +37,8 @@ def first_word(text: bytes, redact: Callable[[str], str] = redacted) -> str:
     """The first word of a header's value, if it can be quoted, else ``-``: of ``claude-cli/2.1 (external)``, the
     program and its version."""
     return loggable_word(text[:256].decode("latin-1").partition(" ")[0], redact)
+
+
+def escaped(text: str) -> str:
+    """The text with escapes in place of characters that cannot be printed; all others, of any language, stay."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)

@@ -11,7 +11,7 @@ import unicodedata
 from typing import Any, Final
 
 from modelmux.telemetry import names
-from modelmux.telemetry.loggable import ABSENT
+from modelmux.telemetry.loggable import ABSENT, escaped
 
 _COLOURS: Final = {"warning": "\x1b[33m", "error": "\x1b[31m"}
 _DIM: Final = "\x1b[2m"
@@ -151,5 +151,4 @@ def _cut(text: str, room: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = value if type(value) is str else repr(value)
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return escaped(value if type(value) is str else repr(value))

@@ -22,7 +22,7 @@ _FIELDS = st.dictionaries(st.sampled_from(["key", "model", "status", "100%", "%s
 
 
 def escaped(text: str) -> str:
-    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def shown(value: Any) -> str:
@@ -41,6 +41,12 @@ def test_a_line_of_columns_has_each_field_with_a_value_in_its_order(fields: dict
     line = console_line(rendered(fields))
     columns = [f"{key}={shown(value)}" for key, value in fields.items() if value is not None]
     assert line == f"1970-01-01T00:00:01.500000Z [info    ] request              {' '.join(columns)}".rstrip()
+
+
+def test_only_what_cannot_be_printed_is_escaped() -> None:
+    event = rendered({"message": "Jürgen\n陈\u202e\x1b[2J"})
+    assert event["message"] == "Jürgen\\n陈\\u202e\\x1b[2J"
+    assert "Jürgen\\n陈" in console_line(event)
 
 
 @given(_FIELDS)
