@@ -66,7 +66,8 @@ async def read_usage(call: Call) -> Reply:
     scope = call.scope(directory)
     body = await usage_report(
         call.backend.ledger, replace(query, where=where, top=call.params.top), zone_of(query.zone),
-        own_prices=bool(config.accounts.prices), reported_tags=config.accounts.tags, most=MOST_RESULTS, page=page,
+        own_prices=bool(config.accounts.prices or directory.prices), reported_tags=config.accounts.tags,
+        most=MOST_RESULTS, page=page,
         label=lambda name, value: _labels(scope, directory, call.principal, name, value),
     )  # fmt: skip
     return Reply(body)

@@ -81,6 +81,12 @@ async def test_prices_are_those_of_the_catalog_and_the_operators_own(tmp_path: P
     await admin.aclose()
 
 
+async def test_reports_say_that_there_are_prices_which_were_added(admin: Admin) -> None:
+    assert (await admin.ok("GET", "/usage"))["prices"] == "list"
+    await admin.ok("POST", "/prices", {"model": "claude-sonnet-4-6", "valid_from": "2027-01-01", "input": "2"})
+    assert (await admin.ok("GET", "/usage"))["prices"] == "list_and_own"
+
+
 async def test_prices_are_added_from_a_day_on_and_never_changed(admin: Admin) -> None:
     form = {"model": "claude-sonnet-4-6", "valid_from": "2027-01-01", "input": "2", "cache_read": "0.15"}
     added = await admin.ok("POST", "/prices", form)

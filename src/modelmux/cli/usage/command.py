@@ -141,7 +141,7 @@ async def _from_ledger(context: click.Context, config: Config, ledger: Ledger, q
     warnings += _tag_warnings(query.group_by, query.where, config)
     if not rows:
         warnings += [_NO_MODEL.format(name) for name in unknown_models(query.where, catalog)]
-    return Answer(rows, bool(config.accounts.prices), warnings, names_of(directory, query, rows))
+    return Answer(rows, bool(config.accounts.prices or directory.prices), warnings, names_of(directory, query, rows))
 
 
 async def _rows(ledger: Ledger, query: UsageQuery) -> list[UsageRow]:
@@ -192,7 +192,7 @@ def _query(
 
 
 def _heading(query: UsageQuery, zone: tzinfo, *, own_prices: bool) -> str:
-    prices = "list prices and those of [accounts.prices]" if own_prices else "list prices"
+    prices = "list prices and your own" if own_prices else "list prices"
     start, end = (format_instant(at, zone) for at in (query.start, query.end))
     return f"{start} to {end} ({query.zone}); cost in USD at {prices}"
 

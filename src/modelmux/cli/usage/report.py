@@ -23,7 +23,7 @@ def as_json(
 ) -> dict[str, Any]:
     """The answer for machines.
 
-    :param names: those of groups, as far as they are known. :param own_prices: the configuration has some.
+    :param names: those of groups, as far as they are known. :param own_prices: there are some.
     """
     return {
         "start": format_instant(query.start, zone),

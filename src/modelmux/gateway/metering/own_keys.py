@@ -71,7 +71,6 @@ class OwnKeys:
         self._zone = zone_of(config.accounts.zone)
         self._zone_name = config.accounts.zone
         self._tags = frozenset(config.accounts.tags)
-        self._own_prices = bool(config.accounts.prices)
         self._runtime = runtime
         self._answers = SharedCalls[bytes](runtime.clock, seconds=KEPT_FOR, max_results=_MOST_ANSWERS)
         self._reads: OrderedDict[str, deque[float]] = OrderedDict()
@@ -96,7 +95,7 @@ class OwnKeys:
         :raises InvalidRequest: one that cannot be used.
         :raises EndpointNotFound, CallerRateLimited, StoreUnavailable: see ``key``.
         """
-        _, key = self._key(caller)
+        directory, key = self._key(caller)
         try:
             query = read_usage_query(params, _DIMENSIONS, self._now(), self._zone_name, zone_of)
             where = (*with_models(query.where, self._config.build_catalog), ("key", (key.id,)))
@@ -104,8 +103,8 @@ class OwnKeys:
 
             async def read() -> bytes:
                 answer = await usage_report(
-                    self._ledger, query, zone_of(query.zone), own_prices=self._own_prices, reported_tags=self._tags,
-                    most=MOST_RESULTS,
+                    self._ledger, query, zone_of(query.zone), reported_tags=self._tags, most=MOST_RESULTS,
+                    own_prices=bool(self._config.accounts.prices or directory.prices),
                 )  # fmt: skip
                 return msgspec.json.encode(answer)
 

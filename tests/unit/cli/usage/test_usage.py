@@ -214,7 +214,7 @@ def test_an_unknown_price_is_said_where_it_counts(tmp_path: Path, ledger: Memory
 def test_prices_of_the_operator_are_named(tmp_path: Path, ledger: MemoryLedger) -> None:
     (tmp_path / "c.toml").write_text('[accounts.prices.claude-opus-5-5]\ninput = "3"\n')
     assert "USD at list prices\n" in usage(tmp_path, ledger).stdout
-    assert "USD at list prices and those of [accounts.prices]\n" in usage(tmp_path, ledger, "--config", "c.toml").stdout
+    assert "USD at list prices and your own\n" in usage(tmp_path, ledger, "--config", "c.toml").stdout
 
 
 @pytest.mark.parametrize(
