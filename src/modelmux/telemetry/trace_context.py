@@ -10,6 +10,8 @@ from msgspec import Struct
 
 HEADER: Final = b"traceparent"
 _STATE: Final = b"tracestate"
+#: The specification asks to pass on 512 characters at least.
+_SENT_STATE: Final = re.compile(rb"[\x20-\x7e\t]{1,2048}")
 _PARENT: Final = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 #: A version that does not exist; and the one that has these four fields and no more.
 _INVALID: Final = b"ff"
@@ -48,8 +50,12 @@ class SentContext(Struct, frozen=True):
 
 
 def read_trace_state(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """What a request with a valid context says beside it. :param headers: with names in lower case."""
-    return b",".join(value for name, value in headers if name == _STATE)
+    """What a request with a valid context says beside it; nothing, where that could make a call fail.
+
+    :param headers: with names in lower case.
+    """
+    state = b",".join(value for name, value in headers if name == _STATE)
+    return state if _SENT_STATE.fullmatch(state) else b""
 
 
 def read_trace_context(headers: Sequence[tuple[bytes, bytes]]) -> TraceContext | None:

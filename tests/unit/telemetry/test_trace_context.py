@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelmux.telemetry.trace_context import TraceContext, read_trace_context
+from modelmux.telemetry.trace_context import SentContext, TraceContext, read_trace_context, read_trace_state
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -72,3 +72,27 @@ def test_two_headers_are_no_trace() -> None:
 @given(st.binary(max_size=70))
 def test_no_header_is_an_error(value: bytes) -> None:
     read_trace_context([(b"traceparent", value)])
+
+
+@pytest.mark.parametrize(
+    ("values", "state"),
+    [
+        ([], b""),
+        ([b"a=1"], b"a=1"),
+        ([b"a=1", b"b=2,c=3"], b"a=1,b=2,c=3"),
+        ([b"a=" + b"1" * 2046], b"a=" + b"1" * 2046),
+        ([b"a=" + b"1" * 2047], b""),
+        ([b"a=\xff"], b""),
+        ([b"a=1\r\nx: y"], b""),
+    ],
+)
+def test_what_is_passed_on_cannot_make_a_call_fail(values: list[bytes], state: bytes) -> None:
+    assert read_trace_state([(b"host", b"x"), *((b"tracestate", value) for value in values)]) == state
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_what_a_call_says_is_read_as_it_was_meant(sampled: bool) -> None:
+    sent = SentContext(TRACE, PARENT, sampled, b"a=1")
+    assert read_trace_context(sent.headers) == TraceContext(TRACE, PARENT, sampled)
+    assert read_trace_state(sent.headers) == b"a=1"
+    assert [name for name, _ in SentContext(TRACE, PARENT, sampled).headers] == [b"traceparent"]
