@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from modelmux.store.ledger.cost_blocks import Addend, Costs
 
 #: Bytes of the blocks of a question whose sums are kept: a year of 400,000 series has 22 MB.
-_MOST_KEPT: Final = 32 * 1024 * 1024
+_MOST_CACHED: Final = 32 * 1024 * 1024
 #: Owners that may come until sums of blocks are added up anew.
 _SPARE: Final = 4_096
 
@@ -36,8 +36,8 @@ def costs_of_owners(costs: Costs, owners: array[int], count: int) -> OwnerCosts:
     """
     # Series and keys are added all the time: what came after the blocks changes nothing in their sums.
     last = max((8 * len(one.packed.present) for one in costs.addends), default=0)
-    is_kept = sum(len(part) for one in costs.addends for part in one.packed) <= _MOST_KEPT
-    of_blocks = _of_blocks if is_kept else _of_blocks.__wrapped__
+    is_cached = sum(len(part) for one in costs.addends for part in one.packed) <= _MOST_CACHED
+    of_blocks = _of_blocks if is_cached else _of_blocks.__wrapped__
     before = of_blocks(tuple(costs.addends), owners[:last].tobytes(), -(-count // _SPARE) * _SPARE)
     if any(before.used[count:]):
         raise IndexError(count)

@@ -90,7 +90,7 @@ def test_blocks_are_added_up_by_owner_once_while_they_stay_the_same() -> None:
 def test_sums_of_blocks_that_are_too_many_to_keep_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     owner_costs._of_blocks.cache_clear()
     packed = cost_blocks.pack(dict.fromkeys(range(24), 5))
-    monkeypatch.setattr(owner_costs, "_MOST_KEPT", sum(map(len, packed)) - 1)
+    monkeypatch.setattr(owner_costs, "_MOST_CACHED", sum(map(len, packed)) - 1)
     for _ in range(2):
         costs = costs_of_owners(Costs(23, [Addend(packed)]), array("I", [1, 2] * 12), 3)
         assert costs == OwnerCosts([0, 60, 60], bytearray([0, 1, 1]))
