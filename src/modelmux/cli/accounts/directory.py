@@ -145,21 +145,27 @@ def instant(text: str, now: int) -> int | None:
     if text.strip().lower() == "never":
         return None
     try:
-        return now + round(duration(text) * _MICRO)
-    except click.BadParameter:
-        pass
+        return now + round(Seconds.parse(text.strip()) * _MICRO)
+    except ValueError as error:
+        problem = _duration_problem(text, error, "90d, 2026-12-31 or never")
     try:
         return parse_instant(text.strip())
     except ValueError:
-        raise click.BadParameter(f"{text!r} is not a time such as 90d, 2026-12-31 or never") from None
+        raise click.BadParameter(problem) from None
 
 
 def duration(text: str) -> float:
     """Seconds. :raises click.BadParameter:"""
     try:
         return Seconds.parse(text.strip())
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a time such as 24h or 30d") from None
+    except ValueError as error:
+        raise click.BadParameter(_duration_problem(text, error, "24h or 30d")) from None
+
+
+def _duration_problem(text: str, error: ValueError, examples: str) -> str:
+    if str(error) == Seconds.expected:
+        return f"{text!r} is not a time such as {examples}"
+    return f"{text!r} is not {error}"  # it is too long
 
 
 def print_table(heads: Sequence[str], rows: Sequence[Sequence[str | None]]) -> None:
